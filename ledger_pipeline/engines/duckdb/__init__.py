@@ -1,0 +1,1 @@
+"""DuckDB: the engine that builds and serves the marts."""

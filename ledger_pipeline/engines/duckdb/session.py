@@ -1,0 +1,63 @@
+"""Opens DuckDB: one session that writes a build, and sandboxed ones that read it."""
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from ledger_pipeline.engines.duckdb.tables import literal
+
+BUILD = "ledger"
+"""Catalog name of the build inside the session that writes it."""
+
+STORAGE_VERSION = "v1.0.0"
+"""Format of the written file: every DuckDB since 1.0 reads it; without it 2.0 writes one that no 1.x opens."""
+
+_NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+_SANDBOX = _NO_EXTENSIONS | {"enable_external_access": "false", "python_enable_replacements": "false"}
+_opening = threading.Lock()
+
+
+@contextmanager
+def building(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A session in UTC with `path` attached as `ledger`, created when missing; the file is whole once the block ends."""
+    connection = duckdb.connect(":memory:", config=_NO_EXTENSIONS | {"temp_directory": f"{path}.tmp"})
+    try:
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # Rows have no promised order, and without one a load needs less memory.
+        connection.execute("SET GLOBAL preserve_insertion_order = false")
+        # The file is private until it is published, so a crash throws it away: a log to recover it is wasted writing.
+        options = "RECOVERY_MODE no_wal_writes"
+        if not path.exists():
+            options += f", STORAGE_VERSION {literal(STORAGE_VERSION)}"
+        connection.execute(f"ATTACH {literal(str(path))} AS {BUILD} ({options})")
+        connection.execute(f"USE {BUILD}")
+        yield connection
+        connection.execute("USE memory")
+        connection.execute(f"DETACH {BUILD}")
+    finally:
+        connection.close()
+
+
+def reading(path: Path) -> duckdb.DuckDBPyConnection:
+    """A read-only session that reaches nothing but `path`: no files, no network, no extensions, no settings to change.
+
+    Raises duckdb.Error for a file that is none of DuckDB's.
+    """
+    # Processes that spill must not share a folder: DuckDB names its spill files by number only.
+    spill = Path(tempfile.gettempdir()) / f"ledger-marts-{os.getuid()}-{os.getpid()}"
+    with _opening:
+        connection = duckdb.connect(str(path), read_only=True, config=_SANDBOX | {"temp_directory": str(spill)})
+        try:
+            # Connections of one process to one file share its settings: the first locks them for all.
+            if not connection.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]:
+                connection.execute("SET GLOBAL TimeZone = 'UTC'")
+                connection.execute("SET GLOBAL lock_configuration = true")
+        except duckdb.Error:
+            connection.close()
+            raise
+    return connection

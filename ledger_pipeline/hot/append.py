@@ -1,0 +1,141 @@
+"""Appends: the client side of the database's one write path."""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg import sql
+
+from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.events.catalogue import CLIENT_COLUMNS, Event
+from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.hot.leaves import make_leaves
+
+MAX_BATCH = 50_000
+ORDINAL_STEP = 4
+"""Distance of two events' ordinals: the database puts budget breaches between them."""
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What an append stored: the sequence numbers, and whether it was a repetition answered from its key."""
+
+    execution_id: UUID
+    first_sequence: int
+    last_sequence: int
+    repeated: bool
+
+
+def _rows(events: Iterable[Event | Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for event in events:
+        yield event.to_row() if isinstance(event, Event) else event
+
+
+def append(
+    connection: Connection,
+    execution_id: UUID,
+    events: Sequence[Event | Mapping[str, Any]],
+    *,
+    expected_sequence: int | None = None,
+    idempotency_key: str | None = None,
+    history: bool = False,
+) -> Appended:
+    """Stores events of one execution, all or none, in the caller's transaction, of which it must be the first write.
+
+    `expected_sequence` is the execution's last sequence before the call, 0 for a new one. Raises SequenceConflict when
+    it is another, AppendRefused for what the state machine or the schema forbids.
+    """
+    given = [
+        {name: value for name, value in row.items() if value is not None}
+        | {"execution_id": row.get("execution_id") or execution_id, "ordinal": nth * ORDINAL_STEP}
+        for nth, row in enumerate(_rows(events))
+    ]
+    with translated():
+        row = connection.execute(
+            "SELECT * FROM append(%s, %s::json, %s, %s, %s)",
+            (execution_id, json.dumps(given, default=str), expected_sequence, idempotency_key, history),
+        ).fetchone()
+    assert row is not None
+    return Appended(execution_id, row["first_sequence"], row["last_sequence"], row["repeated"])
+
+
+_COPY = sql.SQL("COPY append_staging (batch, ordinal, {}) FROM STDIN").format(
+    sql.SQL(", ").join(map(sql.Identifier, CLIENT_COLUMNS))
+)
+
+
+def _batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
+    """Batches of about `size` rows; never cut between a usage and the budget breaches that follow it."""
+    batch: list[Mapping[str, Any]] = []
+    for row in rows:
+        if len(batch) >= size and row["event_type"] != "BudgetExceeded":
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _stage(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> UUID:
+    batch = uuid4()
+    with connection.transaction(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        for nth, row in enumerate(rows):
+            if row.get("execution_id") is None:
+                raise InvalidInput("execution_id: is missing; each event of a bulk append names its execution")
+            copy.write_row((batch, nth * ORDINAL_STEP, *(row.get(name) for name in CLIENT_COLUMNS)))
+    return batch
+
+
+def append_many(
+    connection: Connection,
+    events: Iterable[Event | Mapping[str, Any]],
+    *,
+    history: bool = False,
+    batch_size: int = MAX_BATCH,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Stores events of any number of executions in batches, each all or none; answers how many were stored.
+
+    The connection must not be in a transaction. An execution's events keep the order given. `history` puts each event
+    into the week it occurred in and makes the tables it needs; only importers of the past set it. To resume a broken
+    series, give the events after each execution's `last_sequences`.
+    """
+    if not 1 <= batch_size <= MAX_BATCH:
+        raise InvalidInput(f"batch_size: must be between 1 and {MAX_BATCH}, got {batch_size}")
+    if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        raise InvalidInput("append_many commits by itself: give it a connection outside a transaction")
+    autocommit, connection.autocommit = connection.autocommit, True
+    stored = 0
+    try:
+        for rows in _batches(_rows(events), batch_size):
+            with translated():
+                batch = _stage(connection, rows)
+                try:
+                    if history:
+                        missing = connection.execute(
+                            "SELECT event_type, week FROM staged_weeks(%s, true)", (batch,)
+                        ).fetchall()
+                        make_leaves(connection, [(row["event_type"], row["week"]) for row in missing])
+                    row = connection.execute("SELECT append_staged(%s, %s) AS stored", (batch, history)).fetchone()
+                except BaseException:
+                    connection.execute("SELECT discard_staged(%s)", (batch,))
+                    raise
+            stored += row["stored"] if row else 0
+            if progress:
+                progress(stored)
+    finally:
+        connection.autocommit = autocommit
+    return stored
+
+
+def last_sequences(connection: Connection, execution_ids: Collection[UUID]) -> dict[UUID, int]:
+    """The last sequence of each execution that the ledger knows."""
+    rows = connection.execute(
+        "SELECT id, last_sequence FROM execution_heads WHERE id = ANY(%s)", (list(execution_ids),)
+    ).fetchall()
+    return {row["id"]: row["last_sequence"] for row in rows}
+
+

@@ -1,0 +1,92 @@
+"""Connections to the hot store, and its errors as the ledger's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from ledger_pipeline.errors import (
+    AppendRefused,
+    EpochMismatch,
+    InvalidInput,
+    LedgerError,
+    SchemaMismatch,
+    SequenceConflict,
+    ServerUnavailable,
+)
+
+type_of_state: dict[str, type[LedgerError]] = {
+    "LG001": AppendRefused,
+    "LG002": SequenceConflict,
+    "LG003": AppendRefused,
+    "LG004": EpochMismatch,
+    "LG005": LedgerError,
+    "LG006": AppendRefused,
+}
+"""SQLSTATEs that our own functions raise."""
+
+Connection = psycopg.Connection[DictRow]
+
+
+def connect(url: str, *, autocommit: bool = False) -> Connection:
+    """A connection with dict rows, our schema on the search path and UTC; raises ServerUnavailable without the URL."""
+    try:
+        connection = psycopg.connect(
+            url,
+            autocommit=autocommit,
+            row_factory=dict_row,
+            connect_timeout=10,
+            application_name="ledger-pipeline",
+            options="-c search_path=ledger,public -c timezone=UTC -c datestyle=ISO",
+        )
+    except psycopg.ProgrammingError:
+        raise ServerUnavailable(
+            "LEDGER_DATABASE_URL is not a PostgreSQL URL: expected postgresql://user@host:5432/name"
+        ) from None
+    except psycopg.OperationalError as error:
+        raise ServerUnavailable(f"cannot connect to the database: {first_line(error)}") from None
+    return connection
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a database error's message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def translate(error: psycopg.Error) -> LedgerError | None:
+    """The ledger's own error for what the database refused; None for what isn't the caller's doing."""
+    state = error.sqlstate or ""
+    if state in type_of_state:
+        return type_of_state[state](first_line(error))
+    match error:
+        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedFunction() | psycopg.errors.InvalidSchemaName():
+            return SchemaMismatch(f"{first_line(error)}: run `ledger-pipeline migrate`")
+        case psycopg.errors.ForeignKeyViolation():
+            return AppendRefused(f"{error.diag.message_detail or first_line(error)} ({error.diag.constraint_name})")
+        case psycopg.errors.UniqueViolation():
+            return AppendRefused(f"{error.diag.message_detail or first_line(error)} ({error.diag.constraint_name})")
+        case psycopg.errors.CheckViolation() if "no partition of relation" in str(error):
+            return AppendRefused(f"{error.diag.message_detail}: the week has no table; run `ledger-pipeline migrate`")
+        case psycopg.errors.IntegrityError():
+            return AppendRefused(f"{first_line(error)} (column {error.diag.column_name or error.diag.constraint_name})")
+        case psycopg.errors.DataError():
+            return InvalidInput(first_line(error))
+        case psycopg.errors.InsufficientPrivilege():
+            return LedgerError(first_line(error))
+        case psycopg.OperationalError() if not isinstance(error, psycopg.errors.QueryCanceled) and not state:
+            return ServerUnavailable(f"the connection to the database broke: {first_line(error)}")
+        case _:
+            return None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raises the ledger's own errors for what the database refuses inside the block."""
+    try:
+        yield
+    except psycopg.Error as error:
+        own = translate(error)
+        if own is None:
+            raise
+        raise own from error

@@ -1,0 +1,237 @@
+"""SQL derived from the catalogue: the event table, its types' constraints, the canonical text and the state rules.
+
+`python -m ledger_pipeline.hot.ddl` writes the derived files of the newest migration; a test fails when they drift.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+
+from ledger_pipeline.events.catalogue import (
+    CLIENT_COLUMNS,
+    ENVELOPE,
+    EVENT_COLUMNS,
+    EVENT_TYPES,
+    TYPE_COLUMNS,
+    Event,
+    TypedColumn,
+    required_envelope,
+    table_name,
+    typed_columns,
+)
+from ledger_pipeline.events.columns import Column, ColumnKind
+from ledger_pipeline.events.enums import DATABASE_ENUMS
+from ledger_pipeline.events.states import RULES, ExecutionState, Rule
+
+SQL_FOLDER = Path(__file__).parent / "migrations" / "sql"
+TEMPLATE_FOLDER = Path(__file__).parent / "sql"
+
+# Times are epoch microseconds, so that the text depends on no session setting; to_char likewise fixes the date.
+_CANONICAL_SQL = {
+    ColumnKind.TIMESTAMP: "(extract(epoch FROM {0}) * 1000000)::bigint::text",
+    ColumnKind.DATE: "to_char({0}, 'YYYY-MM-DD')",
+    ColumnKind.USD: "{0}::numeric(38,12)::text",
+}
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _literals(values: Iterable[str]) -> str:
+    return ", ".join(_literal(value) for value in values)
+
+
+def _array(values: Iterable[str]) -> str:
+    return f"ARRAY[{_literals(values)}]::text[]"
+
+
+def _checks(name: str, column: Column) -> list[str]:
+    """Conditions on one column; each is NULL, so satisfied, when the column is NULL."""
+    match column.kind:
+        case ColumnKind.TEXT if column.values:
+            return [f"{name} IN ({_literals(column.values)})"]
+        case ColumnKind.TEXT:
+            return [f"{name} <> ''", f"strpos({name}, chr(31)) = 0"]
+        case ColumnKind.TIMESTAMP | ColumnKind.DATE if name != "week":
+            return [f"isfinite({name})"]
+        case _:
+            bounds = [f"{name} >= {column.minimum}"] if column.minimum is not None else []
+            return bounds + ([f"{name} <= {column.maximum}"] if column.maximum is not None else [])
+
+
+def _conjunction(conditions: Iterable[str], indent: str = "    ") -> str:
+    return f"\n{indent}AND ".join(conditions)
+
+
+def enum_types() -> str:
+    """The closed vocabularies as database types."""
+    return "\n".join(
+        f"CREATE TYPE {name} AS ENUM ({_literals(v.value for v in values)});" for name, values in DATABASE_ENUMS.items()
+    )
+
+
+def event_table() -> str:
+    """`workflow_events`, partitioned by type, with the constraints of the envelope."""
+    required = {*(name for name, typed in ENVELOPE.items() if typed.required), "payload", "leaf", "hash"}
+    columns = ",\n".join(
+        f"    {name} {kind.value}{' NOT NULL' if name in required else ''}" for name, kind in EVENT_COLUMNS.items()
+    )
+    checks = [c for name, typed in ENVELOPE.items() if name != "event_type" for c in _checks(name, typed.column)]
+    checks += ["extract(isodow FROM week) = 1", "octet_length(leaf) = 32", "octet_length(hash) = 32"]
+    checks += ["json_typeof(payload) = 'object'"]
+    return (
+        f"CREATE TABLE workflow_events (\n{columns},\n"
+        f"    CONSTRAINT workflow_events_execution FOREIGN KEY (execution_id) REFERENCES execution_heads (id),\n"
+        f"    CONSTRAINT workflow_events_envelope CHECK (\n        {_conjunction(checks, '        ')}\n    )\n"
+        f") PARTITION BY LIST (event_type);"
+    )
+
+
+def type_table(event_class: type[Event]) -> str:
+    """One type's table: obligatory columns, its own vocabularies and bounds, NULL for what belongs to other types."""
+    own = typed_columns(event_class)
+    names = {typed.name for typed in own}
+    table = table_name(event_class.event_type)
+    parts = [f"    {name} NOT NULL" for name in sorted(required_envelope(event_class))]
+    parts += [f"    {typed.name} NOT NULL" for typed in own if typed.required]
+    conditions = [condition for typed in own for condition in _checks(typed.name, typed.column)]
+    foreign = [name for name in TYPE_COLUMNS if name not in names]
+    conditions.append(f"num_nonnulls({', '.join(foreign)}) = 0")
+    parts.append(f"    CONSTRAINT {table}_shape CHECK (\n        {_conjunction(conditions, '        ')}\n    )")
+    body = ",\n".join(parts)
+    return (
+        f"CREATE TABLE {table} PARTITION OF workflow_events (\n{body}\n)\n"
+        f"    FOR VALUES IN ({_literal(event_class.event_type)}) PARTITION BY RANGE (week);\n"
+        f"CREATE UNIQUE INDEX {table}_sequence ON {table} (execution_id, sequence, week);\n"
+        f"CREATE UNIQUE INDEX {table}_event ON {table} (event_id, week);"
+    )
+
+
+def _canonical_item(name: str, kind: ColumnKind) -> str:
+    return _CANONICAL_SQL.get(kind, "{0}::text").format(f"(e).{name}")
+
+
+def canonical_function() -> str:
+    """`canonical_text(workflow_events)`: what a leaf hashes, the same text as `events.schema.canonical_text`."""
+    envelope = ",\n            ".join(_canonical_item(name, typed.column.kind) for name, typed in ENVELOPE.items())
+
+    def joined(columns: tuple[TypedColumn, ...]) -> str:
+        items = ", ".join(_canonical_item(typed.name, typed.column.kind) for typed in columns)
+        return f"array_to_string(ARRAY[{items}], chr(31), '') || chr(31)" if columns else "''"
+
+    profiles = "\n".join(
+        f"            WHEN {_literal(name)} THEN '{cls.profile}'" for name, cls in EVENT_TYPES.items()
+    )
+    types = "\n".join(
+        f"            WHEN {_literal(name)} THEN {joined(typed_columns(cls))}" for name, cls in EVENT_TYPES.items()
+    )
+    return f"""CREATE FUNCTION canonical_text(e workflow_events) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN array_to_string(ARRAY[
+            CASE (e).event_type
+{profiles}
+            END,
+            {envelope}
+        ], chr(31), '')
+        || chr(31)
+        || CASE (e).event_type
+{types}
+        END
+        || (e).payload::text;"""
+
+
+def state_rules() -> str:
+    """The state machine as rows, so that append can join it."""
+
+    def row(event_type: str, rule: Rule) -> str:
+        def text(value: StrEnum | None) -> str:
+            return _literal(value.value) if value else "NULL"
+
+        ordered = [state for state in ExecutionState if state in rule.execution_from]
+        steps = sorted(status.value for status in rule.step_from)
+        return (
+            f"    ({_literal(event_type)}, {_array(ordered)}, {text(rule.execution_to)}, {_array(steps)}, "
+            f"{text(rule.step_to)}, {text(rule.call)}, {text(rule.call_to)})"
+        )
+
+    rows = ",\n".join(row(event_type, rule) for event_type, rule in RULES.items())
+    return (
+        "INSERT INTO state_rules (event_type, execution_from, execution_to, step_from, step_to, call, call_to) VALUES\n"
+        f"{rows};"
+    )
+
+
+def staging_table() -> str:
+    """`append_staging`: what a client gives of an event, a row each; also the composite type of an append's array."""
+    columns = ",\n".join(
+        f"    {name} {'text' if name == 'payload' else EVENT_COLUMNS[name].value}" for name in CLIENT_COLUMNS
+    )
+    return (
+        "CREATE UNLOGGED TABLE append_staging (\n    batch uuid,\n    ordinal bigint,\n"
+        "    staged_at timestamptz DEFAULT clock_timestamp(),\n"
+        f"{columns}\n);\nCREATE INDEX append_staging_batch ON append_staging (batch, ordinal);"
+    )
+
+
+def events_sql() -> str:
+    """The derived part of the schema: everything that follows from the catalogue alone."""
+    header = "-- Derived from the event catalogue by ledger_pipeline.hot.ddl: change the catalogue, not this file."
+    return "\n\n".join(
+        [header, event_table(), *(type_table(cls) for cls in EVENT_TYPES.values()), canonical_function()]
+        + [state_rules(), staging_table()]
+    ) + "\n"
+
+
+def append_sql() -> str:
+    """The append functions with the catalogue's columns filled in."""
+    template = (TEMPLATE_FOLDER / "append.sql").read_text()
+    inherited = {
+        *("workflow_name", "workflow_type", "template_id", "template_version", "mode"),
+        *("drive_id", "customer_id", "user_id", "execution_kind"),
+    }
+    special = {
+        "event_id": "coalesce(j.event_id, ledger.uuidv7(j.occurred_at))",
+        "sequence": "j.next_sequence",
+        "event_version": "coalesce(j.event_version, 1)",
+        "week": "j.assigned_week",
+        "epoch": "p_epoch",
+        "tx": "p_tx",
+        "recorded_at": "j.assigned_recorded_at",
+        "agent_id": "coalesce(j.agent_id, j.step_agent_id, j.execution_agent_id)",
+        "agent_name": "coalesce(j.agent_name, j.step_agent_name, j.execution_agent_name)",
+        "step_name": "j.known_step_name",
+        "attempt": "j.known_attempt",
+        "payload": "coalesce(j.payload, '{}')::json",
+    }
+    prepared = [
+        special.get(name) or (f"j.execution_{name}" if name in inherited else f"j.{name}")
+        for name in EVENT_COLUMNS
+        if name not in ("leaf", "hash")
+    ]
+    names = [name for name in EVENT_COLUMNS if name not in ("leaf", "hash")]
+    filled = {
+        "client_columns": ", ".join(CLIENT_COLUMNS),
+        "batch_columns": ", ".join(f"b.{name}" for name in CLIENT_COLUMNS),
+        "prepared_columns": ",\n            ".join(
+            f"{expression} AS {name}" for name, expression in zip(names, prepared, strict=True)
+        ),
+        "row_columns": ", ".join(f"d.{name}" for name in names),
+    }
+    for marker, text in filled.items():
+        template = template.replace("/*" + marker + "*/", text)
+    return template
+
+
+def derived_files() -> dict[Path, str]:
+    """Each derived file of the newest migration with its text."""
+    return {
+        SQL_FOLDER / "0001_15_enums.sql": enum_types() + "\n",
+        SQL_FOLDER / "0001_20_events.sql": events_sql(),
+        SQL_FOLDER / "0001_40_append.sql": append_sql(),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in derived_files().items():
+        path.write_text(text)

@@ -1,0 +1,10 @@
+CREATE TYPE execution_status AS ENUM ('pending', 'running', 'paused', 'completed', 'failed', 'cancelled', 'aborted', 'timeout');
+CREATE TYPE step_status AS ENUM ('pending', 'running', 'completed', 'failed', 'skipped', 'retrying');
+CREATE TYPE call_status AS ENUM ('pending', 'running', 'completed', 'failed', 'aborted');
+CREATE TYPE workflow_type AS ENUM ('cost_analysis', 'performance_tuning', 'resource_optimization', 'quality_check', 'scaling_decision', 'configuration_update', 'health_check', 'anomaly_detection');
+CREATE TYPE artifact_type AS ENUM ('report', 'config', 'log', 'chart', 'recommendation', 'metrics', 'alert', 'diagnostic');
+CREATE TYPE step_type AS ENUM ('action', 'condition', 'workflow_link', 'parallel', 'loop');
+CREATE TYPE template_status AS ENUM ('draft', 'active', 'deprecated', 'archived');
+CREATE TYPE change_type AS ENUM ('create', 'update', 'major', 'minor', 'patch');
+CREATE TYPE pricing_status AS ENUM ('priced', 'unpriced');
+CREATE TYPE execution_kind AS ENUM ('workflow', 'repricing', 'budget');

@@ -1,0 +1,487 @@
+-- The only write path of events: checks a batch against the state machine, numbers, hashes and stores it, and moves
+-- heads and projections, all in the caller's transaction. Set-based: one event and fifty thousand take the same way.
+
+CREATE FUNCTION stripe(execution_id uuid) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- 1,024 lock keys: one per execution would exhaust the lock table.
+RETURN get_byte(uuid_send(execution_id), 15) + 256 * (get_byte(uuid_send(execution_id), 14) & 3);
+
+CREATE FUNCTION marked(at bigint, status text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- Sorts by position and carries the status: max() over it is the last status, as last_value … IGNORE NULLS would be.
+RETURN (lpad(at::text, 19, '0') || status) COLLATE "C";
+
+CREATE FUNCTION chain_step(previous bytea, before_batch bytea, leaf bytea) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN sha256(coalesce(previous, before_batch) || leaf);
+END $$;
+
+CREATE AGGREGATE chain_hash(before_batch bytea, leaf bytea) (SFUNC = chain_step, STYPE = bytea);
+
+CREATE FUNCTION leaf(e workflow_events) RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN sha256(convert_to(canonical_text(e), 'UTF8'));
+
+CREATE FUNCTION planned_steps(event_type text, payload json)
+RETURNS TABLE (
+    step_id uuid, parent_step_id uuid, path text, step_order integer, step_name text, step_type text,
+    agent_id uuid, agent_name text, template_step_id uuid, max_attempts integer, config jsonb, metadata jsonb
+)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT
+        p.step_id, p.parent_step_id, p.path, p.step_order, p.step_name, coalesce(p.step_type, 'action'),
+        p.agent_id, p.agent_name, p.template_step_id, coalesce(p.max_attempts, 1), coalesce(p.config, '{}'),
+        coalesce(p.metadata, '{}')
+    FROM json_to_recordset(
+        CASE
+            WHEN event_type = 'WorkflowCreated' AND json_typeof(payload -> 'plan') = 'array' THEN payload -> 'plan'
+            WHEN event_type = 'IterationStarted' AND json_typeof(payload -> 'steps') = 'array' THEN payload -> 'steps'
+            WHEN event_type = 'StepDispatched' AND json_typeof(payload -> 'plan_entry') = 'object'
+                THEN json_build_array(payload -> 'plan_entry')
+            ELSE '[]'
+        END
+    ) AS p (
+        step_id uuid, parent_step_id uuid, path text, step_order integer, step_name text, step_type text,
+        agent_id uuid, agent_name text, template_step_id uuid, max_attempts integer, config jsonb, metadata jsonb
+    )
+$$;
+
+CREATE FUNCTION batch_rows(p_batch uuid, p_events append_staging[]) RETURNS SETOF append_staging
+LANGUAGE sql STABLE AS $$
+    SELECT s.* FROM append_staging s WHERE s.batch = p_batch
+    UNION ALL
+    SELECT e.* FROM unnest(p_events) e
+$$;
+
+CREATE FUNCTION begin_append() RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+-- What must hold before the first lock; answers the epoch.
+BEGIN
+    IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG001',
+            MESSAGE = 'append must be the first write of its transaction: locking after a write would invert the order of events';
+    END IF;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG001',
+            MESSAGE = 'append needs the isolation level READ COMMITTED: it reads what is committed once it holds its lock';
+    END IF;
+    PERFORM pg_advisory_xact_lock_shared(19524, 2000);
+    RETURN assert_epoch();
+END $$;
+
+CREATE FUNCTION budget_breaches(p_batch uuid, p_events append_staging[]) RETURNS append_staging[]
+LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
+    -- BudgetExceeded rows that the batch lacks: each right after the usage that makes its execution's total cross.
+    WITH batch AS (
+        SELECT b.* FROM batch_rows(p_batch, p_events) b
+    ),
+    limits AS (
+        SELECT
+            e.execution_id,
+            coalesce(x.budget_usd, c.budget_usd) AS budget_usd,
+            coalesce(x.budget_tokens, c.budget_tokens) AS budget_tokens,
+            coalesce(x.total_cost + x.estimated_cost, 0) AS spent_usd,
+            coalesce(x.spent_tokens, 0) AS spent_tokens
+        FROM (SELECT DISTINCT execution_id FROM batch WHERE event_type = 'TokensUpdated') e
+        LEFT JOIN workflow_executions x ON x.id = e.execution_id
+        LEFT JOIN batch c ON c.execution_id = e.execution_id AND c.event_type = 'WorkflowCreated'
+        WHERE coalesce(x.budget_usd, c.budget_usd) IS NOT NULL OR coalesce(x.budget_tokens, c.budget_tokens) IS NOT NULL
+    ),
+    spending AS (
+        SELECT
+            b.*, l.budget_usd AS usd_limit, l.budget_tokens AS tokens_limit,
+            coalesce(b.cost_usd, 0) + coalesce(b.estimated_cost_usd, 0) AS usd,
+            coalesce(u.tokens, 0) AS tokens,
+            l.spent_usd + sum(coalesce(b.cost_usd, 0) + coalesce(b.estimated_cost_usd, 0)) OVER line AS usd_after,
+            l.spent_tokens + sum(coalesce(u.tokens, 0)) OVER line AS tokens_after,
+            array_agg(CASE WHEN b.event_type = 'BudgetExceeded' THEN b.budget_unit END) OVER (
+                PARTITION BY b.execution_id ORDER BY b.ordinal ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING
+            ) AS brought
+        FROM batch b
+        JOIN limits l ON l.execution_id = b.execution_id
+        CROSS JOIN LATERAL (
+            SELECT b.input_tokens + b.cache_read_tokens + b.cache_write_5m_tokens + b.cache_write_1h_tokens
+                + b.output_tokens + b.reasoning_tokens + b.input_audio_tokens + b.cache_audio_read_tokens
+                + b.output_audio_tokens + b.input_image_tokens + b.output_image_tokens AS tokens
+        ) u
+        WINDOW line AS (PARTITION BY b.execution_id ORDER BY b.ordinal)
+    )
+    SELECT array_agg(jsonb_populate_record(NULL::append_staging, jsonb_strip_nulls(jsonb_build_object(
+        'ordinal', s.ordinal + n.nth, 'execution_id', s.execution_id, 'event_type', 'BudgetExceeded',
+        'event_version', 1, 'occurred_at', s.occurred_at, 'step_id', s.step_id, 'call_id', s.call_id,
+        'operator_kind', 'system', 'source', s.source, 'source_file', s.source_file, 'budget_scope', 'execution',
+        'budget_unit', n.unit, 'threshold_percent', 100, 'model_call_id', s.model_call_id,
+        'limit_usd', CASE n.unit WHEN 'usd' THEN s.usd_limit END,
+        'total_usd', CASE n.unit WHEN 'usd' THEN s.usd_after END,
+        'limit_tokens', CASE n.unit WHEN 'tokens' THEN s.tokens_limit END,
+        'total_tokens', CASE n.unit WHEN 'tokens' THEN s.tokens_after END,
+        'payload', '{}'
+    ))))
+    FROM spending s
+    CROSS JOIN (VALUES (1, 'usd'), (2, 'tokens')) AS n (nth, unit)
+    WHERE s.event_type = 'TokensUpdated'
+        AND CASE n.unit
+            WHEN 'usd' THEN s.usd_after > s.usd_limit AND s.usd_after - s.usd <= s.usd_limit
+            ELSE s.tokens_after > s.tokens_limit AND s.tokens_after - s.tokens <= s.tokens_limit
+        END
+        AND NOT coalesce(n.unit = ANY (s.brought), false)
+$$;
+
+CREATE FUNCTION apply_batch(p_epoch integer, p_batch uuid, p_events append_staging[], p_history boolean)
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
+DECLARE
+    p_tx bigint := pg_current_xact_id()::text::bigint;
+    server_now timestamptz := clock_timestamp();
+    open_week date := (SELECT first_open_week FROM ledger_state);
+    breaches append_staging[];
+    stored workflow_events[];
+    problem text;
+    problem_code text;
+    types text[];
+BEGIN
+    breaches := budget_breaches(p_batch, p_events);
+
+    WITH batch AS MATERIALIZED (
+        SELECT b.*, row_number() OVER (PARTITION BY b.execution_id ORDER BY b.ordinal) AS nth
+        FROM (
+            SELECT * FROM batch_rows(p_batch, p_events)
+            UNION ALL
+            SELECT * FROM unnest(breaches)
+        ) b
+    ),
+    planned AS (
+        SELECT b.execution_id, b.nth, p.*
+        FROM batch b
+        CROSS JOIN LATERAL planned_steps(b.event_type, b.payload::json) p
+        WHERE b.event_type IN ('WorkflowCreated', 'IterationStarted', 'StepDispatched')
+    ),
+    -- The history of each step that the batch names: as stored or as planned, then its events in order.
+    step_line AS (
+        SELECT
+            s.execution_id, s.id AS step_id, 0::bigint AS at, NULL::text AS event_type, s.status::text AS to_status,
+            s.attempt, s.max_attempts, s.step_name, s.agent_id, s.agent_name
+        FROM workflow_steps s
+        WHERE EXISTS (SELECT FROM batch b WHERE b.execution_id = s.execution_id AND b.step_id = s.id)
+        UNION ALL
+        SELECT
+            p.execution_id, p.step_id, 2 * p.nth - 1, NULL, 'pending', 1, p.max_attempts, p.step_name, p.agent_id,
+            p.agent_name
+        FROM planned p
+        UNION ALL
+        SELECT b.execution_id, b.step_id, 2 * b.nth, b.event_type, r.step_to, NULL, NULL, NULL, NULL, NULL
+        FROM batch b
+        JOIN state_rules r ON r.event_type = b.event_type
+        WHERE b.step_id IS NOT NULL
+    ),
+    step_known AS (
+        SELECT
+            l.execution_id, l.at,
+            first_value(l.event_type) OVER line IS NULL AS exists,
+            substr(max(marked(l.at, l.to_status)) OVER (line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20) AS status,
+            first_value(l.attempt) OVER line
+                + count(*) FILTER (WHERE l.event_type = 'StepRetried') OVER line AS attempt,
+            first_value(l.max_attempts) OVER line AS max_attempts,
+            first_value(l.step_name) OVER line AS step_name,
+            first_value(l.agent_id) OVER line AS agent_id,
+            first_value(l.agent_name) OVER line AS agent_name
+        FROM step_line l
+        WINDOW line AS (PARTITION BY l.execution_id, l.step_id ORDER BY l.at)
+    ),
+    call_line AS (
+        SELECT c.execution_id, c.id AS call_id, 0::bigint AS nth, c.step_id, c.status::text AS to_status
+        FROM executions c
+        WHERE EXISTS (SELECT FROM batch b WHERE b.call_id = c.id)
+        UNION ALL
+        SELECT b.execution_id, b.call_id, b.nth, b.step_id, r.call_to
+        FROM batch b
+        JOIN state_rules r ON r.event_type = b.event_type
+        WHERE b.call_id IS NOT NULL
+    ),
+    call_known AS (
+        SELECT
+            l.execution_id, l.call_id, l.nth,
+            substr(max(marked(l.nth, l.to_status)) OVER (line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20) AS status,
+            first_value(l.step_id) OVER line AS step_id,
+            first_value(l.execution_id) OVER (PARTITION BY l.call_id ORDER BY l.nth) AS owner
+        FROM call_line l
+        WINDOW line AS (PARTITION BY l.execution_id, l.call_id ORDER BY l.nth)
+    ),
+    approval_known AS (
+        SELECT
+            l.execution_id, l.nth,
+            substr(max(marked(l.nth, l.status)) OVER (
+                PARTITION BY l.execution_id, l.approval_id ORDER BY l.nth
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ), 20) AS status
+        FROM (
+            SELECT a.execution_id, a.id AS approval_id, 0::bigint AS nth, a.status
+            FROM workflow_approvals a
+            WHERE EXISTS (SELECT FROM batch b WHERE b.approval_id = a.id)
+            UNION ALL
+            SELECT b.execution_id, b.approval_id, b.nth,
+                CASE b.event_type WHEN 'ApprovalRequested' THEN 'pending' ELSE b.decision END
+            FROM batch b
+            WHERE b.approval_id IS NOT NULL
+        ) l
+    ),
+    joined AS (
+        SELECT
+            b.*,
+            r.event_type IS NOT NULL AS known_type, r.execution_from, r.step_from, r.call,
+            h.id IS NOT NULL AS stored_execution, h.pruned_at, h.ended AS ended_before,
+            coalesce(h.last_sequence, 0) + b.nth AS next_sequence,
+            coalesce(h.head_hash, decode(repeat('00', 32), 'hex')) AS hash_before,
+            greatest(server_now, h.last_recorded_at) AS assigned_recorded_at,
+            max(greatest(week_of(CASE WHEN p_history THEN b.occurred_at ELSE server_now END), open_week, h.last_week))
+                OVER line AS assigned_week,
+            substr(max(marked(b.nth, r.execution_to)) OVER before_this, 20) AS moved_state,
+            h.state AS stored_state,
+            coalesce(h.open_calls, 0) + coalesce(
+                count(*) FILTER (WHERE r.call = 'opens') OVER before_this
+                - count(*) FILTER (WHERE r.call = 'closes') OVER before_this, 0) AS open_calls,
+            CASE WHEN c.execution_id IS NULL THEN x.workflow_name ELSE c.workflow_name END AS execution_workflow_name,
+            CASE WHEN c.execution_id IS NULL THEN x.workflow_type::text ELSE c.workflow_type END AS execution_workflow_type,
+            CASE WHEN c.execution_id IS NULL THEN x.template_id ELSE c.template_id END AS execution_template_id,
+            CASE WHEN c.execution_id IS NULL THEN x.template_version ELSE c.template_version END AS execution_template_version,
+            CASE WHEN c.execution_id IS NULL THEN x.mode ELSE c.mode END AS execution_mode,
+            CASE WHEN c.execution_id IS NULL THEN x.drive_id ELSE c.drive_id END AS execution_drive_id,
+            CASE WHEN c.execution_id IS NULL THEN x.customer_id ELSE c.customer_id END AS execution_customer_id,
+            CASE WHEN c.execution_id IS NULL THEN x.user_id ELSE c.user_id END AS execution_user_id,
+            CASE WHEN c.execution_id IS NULL THEN x.agent_id ELSE c.agent_id END AS execution_agent_id,
+            CASE WHEN c.execution_id IS NULL THEN x.agent_name ELSE c.agent_name END AS execution_agent_name,
+            coalesce(h.execution_kind, c.execution_kind, 'workflow') AS execution_execution_kind,
+            s.exists AS step_exists, s.status AS step_status, s.max_attempts,
+            s.attempt AS step_attempt, coalesce(s.attempt, b.attempt) AS known_attempt,
+            coalesce(s.step_name, b.step_name) AS known_step_name,
+            s.agent_id AS step_agent_id, s.agent_name AS step_agent_name,
+            k.status AS call_status, k.step_id AS call_step_id, k.owner AS call_owner,
+            a.status AS approval_status,
+            u.model_call_id IS NOT NULL OR b.event_type = 'TokensUpdated' AND row_number() OVER (
+                PARTITION BY b.execution_id, b.event_type, b.model_call_id ORDER BY b.nth) > 1 AS usage_repeated
+        FROM batch b
+        LEFT JOIN state_rules r ON r.event_type = b.event_type
+        LEFT JOIN execution_heads h ON h.id = b.execution_id
+        LEFT JOIN workflow_executions x ON x.id = b.execution_id
+        LEFT JOIN batch c ON c.execution_id = b.execution_id AND c.nth = 1 AND c.event_type = 'WorkflowCreated'
+        LEFT JOIN step_known s ON s.execution_id = b.execution_id AND s.at = 2 * b.nth
+        LEFT JOIN call_known k ON k.execution_id = b.execution_id AND k.nth = b.nth
+        LEFT JOIN approval_known a ON a.execution_id = b.execution_id AND a.nth = b.nth
+        LEFT JOIN usage_keys u
+            ON b.event_type = 'TokensUpdated' AND u.execution_id = b.execution_id AND u.model_call_id = b.model_call_id
+        WINDOW
+            line AS (PARTITION BY b.execution_id ORDER BY b.nth),
+            before_this AS (PARTITION BY b.execution_id ORDER BY b.nth ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ),
+    judged AS (
+        SELECT
+            j.*,
+            CASE
+                WHEN NOT j.known_type THEN format('event_type: %L is not known', j.event_type)
+                WHEN j.execution_id IS NULL THEN 'execution_id: is missing'
+                WHEN j.occurred_at IS NULL THEN 'occurred_at: is missing'
+                WHEN coalesce(j.event_version, 1) <> 1 THEN format('event_version: %s is not known; allowed: 1', j.event_version)
+                WHEN j.occurred_at > server_now + interval '5 minutes' THEN format(
+                    'occurred_at: %s is more than 5 minutes ahead of the server''s clock (%s)', j.occurred_at, server_now)
+                WHEN j.pruned_at IS NOT NULL THEN
+                    'execution_id: the execution was pruned and takes no event; open a new one whose parent_execution_id names it'
+                WHEN j.event_type = 'WorkflowCreated' AND (j.stored_execution OR j.nth > 1) THEN
+                    'execution_id: the execution exists already'
+                WHEN j.event_type <> 'WorkflowCreated' AND NOT j.stored_execution AND j.nth = 1 THEN
+                    'execution_id: the execution does not exist; its first event must be WorkflowCreated'
+                WHEN j.sequence IS NOT NULL AND j.sequence <> j.next_sequence THEN format(
+                    'sequence: %s was expected, but the next one is %s', j.sequence, j.next_sequence)
+                WHEN cardinality(j.execution_from) > 0 AND coalesce(j.moved_state, j.stored_state) <> ALL (j.execution_from) THEN
+                    CASE WHEN coalesce(j.moved_state, j.stored_state) IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')
+                        THEN format('the execution has ended (%s): only late facts (TokensUpdated, ArtifactRecorded, LogRecorded) may follow',
+                            coalesce(j.moved_state, j.stored_state))
+                        ELSE format('not allowed while the execution is %s; allowed while: %s',
+                            coalesce(j.moved_state, j.stored_state), array_to_string(j.execution_from, ', '))
+                    END
+                WHEN j.event_type = 'WorkflowCompleted' AND j.open_calls > 0 THEN format(
+                    '%s agent call(s) are still open: complete or fail them first', j.open_calls)
+                WHEN cardinality(j.step_from) > 0 AND j.step_id IS NULL THEN 'step_id: is missing'
+                WHEN j.step_id IS NOT NULL AND NOT j.step_exists THEN format(
+                    'step_id: %s is not a step of this execution', j.step_id)
+                WHEN cardinality(j.step_from) > 0 AND j.step_status <> ALL (j.step_from) THEN format(
+                    'step_id: step %L is %s; allowed while: %s', j.known_step_name, j.step_status, array_to_string(j.step_from, ', '))
+                WHEN j.event_type = 'StepRetried' AND j.next_attempt IS DISTINCT FROM j.step_attempt THEN format(
+                    'next_attempt: %s was given, but the next one is %s', j.next_attempt, j.step_attempt)
+                WHEN j.event_type = 'StepRetried' AND j.next_attempt > j.max_attempts THEN format(
+                    'next_attempt: %s is beyond the step''s maximum of %s', j.next_attempt, j.max_attempts)
+                WHEN j.call IS NOT NULL AND j.call_id IS NULL THEN 'call_id: is missing'
+                WHEN j.call = 'opens' AND (j.call_status IS NOT NULL OR j.call_owner <> j.execution_id) THEN format(
+                    'call_id: %s was used before', j.call_id)
+                WHEN j.call IS DISTINCT FROM 'opens' AND j.call_id IS NOT NULL
+                    AND (j.call_status IS NULL OR j.call_owner <> j.execution_id) THEN format(
+                    'call_id: %s is not a call of this execution', j.call_id)
+                WHEN j.call = 'closes' AND j.call_status <> 'running' THEN format(
+                    'call_id: %s has ended (%s)', j.call_id, j.call_status)
+                WHEN j.call_id IS NOT NULL AND j.step_id IS DISTINCT FROM j.call_step_id AND j.step_id IS NOT NULL THEN format(
+                    'call_id: %s belongs to another step', j.call_id)
+                WHEN j.event_type = 'ApprovalRequested' AND j.approval_status IS NOT NULL THEN format(
+                    'approval_id: %s was requested before', j.approval_id)
+                WHEN j.event_type = 'ApprovalApplied' AND j.approval_status IS DISTINCT FROM 'pending' THEN format(
+                    'approval_id: %s is %s; allowed while: pending', j.approval_id, coalesce(j.approval_status, 'not requested'))
+                WHEN j.usage_repeated THEN format(
+                    'model_call_id: %L has its usage recorded already: one per model call', j.model_call_id)
+                WHEN j.event_type = 'CostRecalculated' AND j.execution_execution_kind <> 'repricing' THEN
+                    'execution_kind: CostRecalculated belongs to an execution of kind repricing'
+                WHEN jsonb_typeof(coalesce(j.payload, '{}')::jsonb) <> 'object' THEN 'payload: must be a JSON object'
+            END AS problem
+        FROM joined j
+    ),
+    prepared AS (
+        SELECT
+            j.ordinal, j.problem, j.hash_before,
+            /*prepared_columns*/
+        FROM judged j
+    ),
+    digested AS (
+        SELECT d.*, leaf(ROW(/*row_columns*/, NULL, NULL)::workflow_events) AS leaf
+        FROM prepared d
+    ),
+    hashed AS (
+        SELECT d.*, chain_hash(d.hash_before, d.leaf) OVER (PARTITION BY d.execution_id ORDER BY d.sequence) AS hash
+        FROM digested d
+    )
+    SELECT
+        array_agg(ROW(/*row_columns*/, d.leaf, d.hash)::workflow_events),
+        substr(min((lpad(d.ordinal::text, 19, '0') || format('%s (sequence %s): %s', d.event_type, d.sequence, d.problem)) COLLATE "C")
+            FILTER (WHERE d.problem IS NOT NULL), 20),
+        array_agg(DISTINCT d.event_type)
+    INTO stored, problem, types
+    FROM hashed d;
+
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = CASE WHEN problem ~ '\): sequence: ' THEN 'LG002' ELSE 'LG001' END, MESSAGE = problem;
+    END IF;
+    IF stored IS NULL THEN
+        RETURN 0;
+    END IF;
+
+    INSERT INTO execution_heads AS h (
+        id, execution_kind, state, last_sequence, head_hash, first_week, last_week, last_recorded_at, open_calls, ended
+    )
+    SELECT
+        e.execution_id, max(e.execution_kind),
+        coalesce(substr(max(marked(e.sequence, r.execution_to)), 20), 'unchanged'),
+        max(e.sequence), (array_agg(e.hash ORDER BY e.sequence DESC))[1], min(e.week), max(e.week), max(e.recorded_at),
+        -- An end closes what is open; until then calls are counted.
+        CASE WHEN bool_or(r.execution_to IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')) THEN 0
+            ELSE coalesce(old.open_calls, 0) + count(*) FILTER (WHERE r.call = 'opens') - count(*) FILTER (WHERE r.call = 'closes')
+        END,
+        coalesce(bool_or(r.execution_to IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')), false)
+    FROM unnest(stored) e
+    JOIN state_rules r ON r.event_type = e.event_type
+    LEFT JOIN execution_heads old ON old.id = e.execution_id
+    GROUP BY e.execution_id, old.open_calls
+    ON CONFLICT (id) DO UPDATE SET
+        state = CASE excluded.state WHEN 'unchanged' THEN h.state ELSE excluded.state END,
+        last_sequence = excluded.last_sequence,
+        head_hash = excluded.head_hash,
+        last_week = excluded.last_week,
+        last_recorded_at = excluded.last_recorded_at,
+        open_calls = excluded.open_calls,
+        ended = h.ended OR excluded.ended;
+
+    INSERT INTO workflow_events SELECT e.* FROM unnest(stored) e;
+
+    PERFORM project(stored, types);
+    RETURN cardinality(stored);
+END $$;
+
+CREATE FUNCTION append(
+    p_execution_id uuid,
+    p_events json,
+    p_expected_sequence bigint DEFAULT NULL,
+    p_idempotency_key text DEFAULT NULL,
+    p_history boolean DEFAULT false
+) RETURNS TABLE (first_sequence bigint, last_sequence bigint, repeated boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    epoch integer := begin_append();
+    given append_staging[];
+    content bytea := sha256(convert_to(p_events::text, 'UTF8'));
+    known append_keys;
+    before bigint;
+BEGIN
+    PERFORM pg_advisory_xact_lock(19524, stripe(p_execution_id));
+    SELECT k.* INTO known FROM append_keys k WHERE k.execution_id = p_execution_id AND k.key = p_idempotency_key;
+    IF FOUND THEN
+        IF known.request_hash <> content THEN
+            RAISE EXCEPTION USING ERRCODE = 'LG003', MESSAGE = format(
+                'idempotency_key: %L was used for other events of this execution', p_idempotency_key);
+        END IF;
+        RETURN QUERY SELECT known.first_sequence, known.last_sequence, true;
+        RETURN;
+    END IF;
+    before := coalesce((SELECT h.last_sequence FROM execution_heads h WHERE h.id = p_execution_id), 0);
+    IF p_expected_sequence <> before THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG002', MESSAGE = format(
+            'expected_sequence: %s was expected, but the execution''s last sequence is %s', p_expected_sequence, before);
+    END IF;
+    SELECT array_agg(e) INTO given FROM json_populate_recordset(NULL::append_staging, p_events) e;
+    IF EXISTS (SELECT FROM unnest(given) g WHERE g.execution_id IS DISTINCT FROM p_execution_id) THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'execution_id: an event belongs to another execution';
+    END IF;
+    IF apply_batch(epoch, NULL, given, p_history) = 0 THEN
+        RETURN QUERY SELECT before + 1, before, false;
+        RETURN;
+    END IF;
+    SELECT h.last_sequence INTO last_sequence FROM execution_heads h WHERE h.id = p_execution_id;
+    IF p_idempotency_key IS NOT NULL THEN
+        INSERT INTO append_keys VALUES (p_execution_id, p_idempotency_key, content, before + 1, last_sequence);
+    END IF;
+    RETURN QUERY SELECT before + 1, last_sequence, false;
+END $$;
+
+CREATE FUNCTION staged_weeks(p_batch uuid, p_history boolean) RETURNS TABLE (event_type text, week date)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+    -- The leaves that a staged batch needs and that are not there yet.
+    SELECT DISTINCT w.event_type, w.week
+    FROM (
+        SELECT s.event_type, max(greatest(
+            week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END), l.first_open_week, h.last_week
+        )) OVER (PARTITION BY s.execution_id ORDER BY s.ordinal) AS week
+        FROM append_staging s
+        CROSS JOIN ledger_state l
+        LEFT JOIN execution_heads h ON h.id = s.execution_id
+        WHERE s.batch = p_batch
+    ) w
+    JOIN missing_leaves(ARRAY(SELECT DISTINCT week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END) FROM append_staging s WHERE s.batch = p_batch)
+        || ARRAY(SELECT DISTINCT h.last_week FROM execution_heads h JOIN append_staging s ON s.execution_id = h.id WHERE s.batch = p_batch)
+        || ARRAY(SELECT l.first_open_week FROM ledger_state l WHERE isfinite(l.first_open_week))) m
+        ON m.event_type = w.event_type AND m.week = w.week
+    ORDER BY 2, 1
+$$;
+
+CREATE FUNCTION append_staged(p_batch uuid, p_history boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+-- Consumes a batch that was staged and committed before; answers how many events it stored.
+DECLARE
+    epoch integer := begin_append();
+    key integer;
+    appended bigint;
+BEGIN
+    FOR key IN SELECT DISTINCT stripe(s.execution_id) FROM append_staging s WHERE s.batch = p_batch ORDER BY 1 LOOP
+        PERFORM pg_advisory_xact_lock(19524, key);
+    END LOOP;
+    appended := apply_batch(epoch, p_batch, NULL, p_history);
+    DELETE FROM append_staging s WHERE s.batch = p_batch;
+    RETURN appended;
+END $$;
+
+CREATE FUNCTION clear_staging(older_than interval DEFAULT '1 day') RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+    WITH cleared AS (DELETE FROM append_staging WHERE staged_at < clock_timestamp() - older_than RETURNING 1)
+    SELECT count(*) FROM cleared
+$$;
+
+CREATE FUNCTION discard_staged(p_batch uuid) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+    DELETE FROM append_staging WHERE batch = p_batch
+$$;

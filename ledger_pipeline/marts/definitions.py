@@ -1,0 +1,105 @@
+"""What each mart is: the query, columns, grain and checks of its folder, read into values."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent
+_STATEMENT = re.compile(r"\s*((?:--[^\n]*\n)+)(.*?);\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a mart."""
+
+    name: str
+    type: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule of a mart: the query gives the rows that break it."""
+
+    rule: str
+    query: str
+
+
+@dataclass(frozen=True)
+class Mart:
+    """One table of schema `marts`.
+
+    `inputs` are the tables that the query reads, `staging.…` or `marts.…`. `rebuild_by` names the columns, of the mart
+    and of every input alike, whose touched values are rebuilt after a delta; empty, the mart is rebuilt whole. A `view`
+    stores nothing.
+    """
+
+    name: str
+    kind: str
+    description: str
+    grain: tuple[str, ...]
+    inputs: tuple[str, ...]
+    rebuild_by: tuple[str, ...]
+    view: bool
+    columns: tuple[Column, ...]
+    query: str
+    checks: tuple[Check, ...]
+
+    @property
+    def table(self) -> str:
+        """The qualified name."""
+        return f"marts.{self.name}"
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Column types by name, in order."""
+        return {column.name: column.type for column in self.columns}
+
+
+def parse_checks(text: str) -> tuple[Check, ...]:
+    """The checks of a `checks.sql`: each a comment that states the rule, then a SELECT ended by a semicolon."""
+    return tuple(
+        Check(rule=" ".join(line.removeprefix("--").strip() for line in comment.splitlines()), query=query.strip())
+        for comment, query in _STATEMENT.findall(text)
+    )
+
+
+def _load(folder: Path) -> Mart:
+    schema: Mapping[str, Any] = yaml.safe_load((folder / "schema.yaml").read_text())
+    return Mart(
+        name=folder.name,
+        kind=schema["kind"],
+        description=schema["description"].strip(),
+        grain=tuple(schema["grain"]),
+        inputs=tuple(schema["depends_on"]),
+        rebuild_by=tuple(schema.get("rebuild_by", ())),
+        view=schema.get("view", False),
+        columns=tuple(Column(name, c["type"], c["description"].strip()) for name, c in schema["columns"].items()),
+        query=(folder / "query.sql").read_text().strip().removesuffix(";"),
+        checks=parse_checks((folder / "checks.sql").read_text()),
+    )
+
+
+@cache
+def marts() -> dict[str, Mart]:
+    """Every mart by name, each after those that it reads."""
+    loaded = {path.parent.name: _load(path.parent) for path in sorted(FOLDER.glob("*/query.sql"))}
+    graph = {name: {i.removeprefix("marts.") for i in m.inputs if i.startswith("marts.")} for name, m in loaded.items()}
+    return {name: loaded[name] for name in TopologicalSorter(graph).static_order()}
+
+
+@cache
+def fingerprint() -> str:
+    """A digest of everything that decides what a build holds: a build of another one is not continued."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in FOLDER.rglob("*") if p.suffix in {".sql", ".yaml", ".py"}):
+        digest.update(f"{path.relative_to(FOLDER)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

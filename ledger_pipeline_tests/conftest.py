@@ -1,0 +1,114 @@
+"""One server for the whole run, and a migrated database of its own for each test that asks for one."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from filelock import FileLock
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from ledger_pipeline.hot.database import Connection, connect
+from ledger_pipeline.hot.migrate import migrate
+from ledger_pipeline.hot.server import running_server
+from ledger_pipeline.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that the workers of one run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def server_url(shared_folder: Path) -> Iterator[str]:
+    """A superuser's URL of the server under test: `LEDGER_DATABASE_URL`, or an embedded one."""
+    settings = Settings(home=shared_folder / "server-home")
+    with running_server(settings) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template_database(server_url: str, shared_folder: Path) -> Iterator[str]:
+    """The name of a migrated database that tests copy; made by whichever worker comes first."""
+    marker = shared_folder / "template-database"
+    with FileLock(f"{marker}.lock"):
+        if marker.exists():
+            name = marker.read_text()
+        else:
+            name = f"ledger_template_{uuid.uuid4().hex[:12]}"
+            create_database(server_url, name)
+            migrate(make_conninfo(server_url, dbname=name))
+            marker.write_text(name)
+    yield name
+
+
+def create_database(server_url: str, name: str, template: str = "template0") -> None:
+    """Creates a database in UTF-8; `FILE_COPY` is the quicker way for a ledger's many small tables."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+
+
+def drop_database(server_url: str, name: str) -> None:
+    """Drops a database with whatever is still connected to it."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def empty_database_url(server_url: str) -> Iterator[str]:
+    """The URL of a database that holds nothing."""
+    name = f"ledger_empty_{uuid.uuid4().hex[:12]}"
+    create_database(server_url, name)
+    yield make_conninfo(server_url, dbname=name)
+    drop_database(server_url, name)
+
+
+@pytest.fixture
+def make_ledger(server_url: str, template_database: str) -> Iterator[Callable[[], str]]:
+    """Makes migrated, empty ledgers; each is dropped after the test."""
+    names: list[str] = []
+
+    def make() -> str:
+        name = f"ledger_test_{uuid.uuid4().hex[:12]}"
+        create_database(server_url, name, template_database)
+        names.append(name)
+        url = make_conninfo(server_url, dbname=name)
+        with connect(url, autocommit=True) as connection:
+            # A copied database is another one: transaction numbers of the template's epoch don't compare.
+            connection.execute("SELECT adopt('test', true)")
+        return url
+
+    yield make
+    for name in names:
+        drop_database(server_url, name)
+
+
+@pytest.fixture
+def ledger_url(make_ledger: Callable[[], str]) -> str:
+    """The URL of a migrated, empty ledger of this test's own."""
+    return make_ledger()
+
+
+@pytest.fixture
+def connection(ledger_url: str) -> Iterator[Connection]:
+    """An autocommitting superuser's connection to this test's ledger."""
+    with connect(ledger_url, autocommit=True) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real data; skips, saying so, where it is absent."""
+    folder = Path(os.environ.get("LEDGER_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set LEDGER_TEST_DATA (see docs/development.md)")
+    return folder
