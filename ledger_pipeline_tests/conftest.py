@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -12,8 +13,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ledger_pipeline.hot.database import Connection, connect
-from ledger_pipeline.hot.migrate import migrate
 from ledger_pipeline.hot.server import running_server
+from ledger_pipeline.ledger import set_up
 from ledger_pipeline.settings import Settings
 
 
@@ -42,7 +43,7 @@ def template_database(server_url: str, shared_folder: Path) -> Iterator[str]:
         else:
             name = f"ledger_template_{uuid.uuid4().hex[:12]}"
             create_database(server_url, name)
-            migrate(make_conninfo(server_url, dbname=name))
+            set_up(make_conninfo(server_url, dbname=name), datetime.now(UTC))
             marker.write_text(name)
     yield name
 

@@ -59,6 +59,9 @@ class Draft:
         """Notes an event as the newest of the execution and of the call that it names."""
         mark = EventMark(row["sequence"], row["event_type"], row["occurred_at"])
         self.state.last_sequence = mark.sequence
+        latest = self.state.latest_occurred_at
+        if latest is None or mark.occurred_at > latest:
+            self.state.latest_occurred_at = mark.occurred_at
         self._events.append(mark)
         if row["call_id"] is not None:
             call: CallState | None = self._own("calls", text_id(row["call_id"]))

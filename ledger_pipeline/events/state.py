@@ -129,12 +129,14 @@ class ExecutionState:
     """Everything that an execution's events say about it up to `last_sequence`; 0 before the first event.
 
     `position` is the state machine's state, `status` what users see of it. Log entries are counted, not kept: each is
-    its event, and a state must not grow with the length of its history. `steps_done` counts top-level steps completed
+    its event, and a state must not grow with the length of its history. `latest_occurred_at` is the greatest of all
+    events, whose times need not rise. `steps_done` counts top-level steps completed
     or skipped, `open_calls` calls that run. `problems` is empty for every history that an append can have written.
     """
 
     id: str | None = None
     last_sequence: int = 0
+    latest_occurred_at: datetime | None = None
     position: Position = Position.PENDING
     status: ExecutionStatus = ExecutionStatus.PENDING
     execution_kind: str | None = None

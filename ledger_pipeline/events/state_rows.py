@@ -16,7 +16,7 @@ _UUID_COLUMNS = {
     *("agent_id", "current_step_id", "template_step_id", "child_execution_id", "step_id", "call_id"),
 }
 _NOT_IN_ROW = {
-    *("position", "last_sequence", "open_calls", "log_entries", "problems"),
+    *("position", "last_sequence", "latest_occurred_at", "open_calls", "log_entries", "problems"),
     *("steps", "calls", "artifacts", "approvals"),
 }
 _RENAMED: dict[str, str] = {

@@ -62,11 +62,6 @@ def append(
     return Appended(execution_id, row["first_sequence"], row["last_sequence"], row["repeated"])
 
 
-_COPY = sql.SQL("COPY append_staging (batch, ordinal, {}) FROM STDIN").format(
-    sql.SQL(", ").join(map(sql.Identifier, CLIENT_COLUMNS))
-)
-
-
 def _batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
     """Batches of about `size` rows; never cut between a usage and the budget breaches that follow it."""
     batch: list[Mapping[str, Any]] = []
@@ -80,12 +75,19 @@ def _batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapp
 
 
 def _stage(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> UUID:
+    """Copies the rows into the staging table, in a transaction of its own, and answers their batch."""
     batch = uuid4()
-    with connection.transaction(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+    # Only the columns that some row fills: formatting NULLs is most of the work.
+    used = {name for row in rows for name, value in row.items() if value is not None}
+    names = [name for name in CLIENT_COLUMNS if name in used]
+    statement = sql.SQL("COPY append_staging (batch, ordinal, {}) FROM STDIN").format(
+        sql.SQL(", ").join(map(sql.Identifier, names))
+    )
+    with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
         for nth, row in enumerate(rows):
             if row.get("execution_id") is None:
                 raise InvalidInput("execution_id: is missing; each event of a bulk append names its execution")
-            copy.write_row((batch, nth * ORDINAL_STEP, *(row.get(name) for name in CLIENT_COLUMNS)))
+            copy.write_row((batch, nth * ORDINAL_STEP, *map(row.get, names)))
     return batch
 
 

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import cast
+from uuid import UUID
 
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.events import Event, TokensUpdated
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.ingest.aider_line import parse_line
 from ledger_pipeline.ingest.aider_session import SessionReader
-from ledger_pipeline.ingest.intake import Intake, latest_time
+from ledger_pipeline.ingest.intake import Incoming, Intake, Row, latest_time
 from ledger_pipeline.ingest.lines import SourceLine, check_file, read_lines
 from ledger_pipeline.ingest.rejects import Rejects
 from ledger_pipeline.ingest.result import ImportResult
@@ -66,7 +68,7 @@ def import_aider(
             accepted += 1
             events += len(of_line)
             executions += sum(event.sequence == 1 for event in of_line)
-            intake.add((price(book, event) if isinstance(event, TokensUpdated) else event).to_row() for event in of_line)
+            intake.add(_incoming(book, event) for event in of_line)
             if progress and accepted % 1_000 == 0:
                 progress(accepted + rejects.count)
         if not accepted:
@@ -85,6 +87,15 @@ def import_aider(
         rejects_file=kept,
         first_rejects=tuple(rejects.first),
     )
+
+
+def _incoming(book: PriceBook, event: Event) -> Incoming:
+    def row() -> Row:
+        return (price(book, event) if isinstance(event, TokensUpdated) else event).to_row()
+
+    # Events that a SessionReader made have all three.
+    execution_id, event_id = cast("UUID", event.execution_id), cast("UUID", event.event_id)
+    return Incoming(execution_id, cast("int", event.sequence), event_id, event.event_type, row)
 
 
 def _no_aider_log(path: Path, rejects: Rejects) -> InvalidInput:

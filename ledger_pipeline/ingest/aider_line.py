@@ -5,7 +5,6 @@ The format is what `aider --analytics-log FILE` writes (`aider/analytics.py`): a
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -14,25 +13,12 @@ from typing import Any
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.events.columns import MAX_TOKENS, MAX_USD, UNIT_SEPARATOR, USD_PLACES
 from ledger_pipeline.events.payload import dump_payload
+from ledger_pipeline.ingest.exact_json import decode_object, shown
 from ledger_pipeline.ingest.lines import SourceLine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MEMBERS = ("event", "properties", "user_id", "time")
 _MICROSECONDS = Decimal(1_000_000)
-
-
-class ExactNumber(Decimal):
-    """A number that keeps its text: `1.10e-07` is written to a payload as it was received."""
-
-    text: str
-
-    def __new__(cls, text: str) -> "ExactNumber":
-        number = super().__new__(cls, text)
-        number.text = text
-        return number
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +44,19 @@ class AiderLine:
     call: ModelCall | None = None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise InvalidInput(f"the name {next(n for n in names if names.count(n) > 1)!r} occurs twice in one object")
-    return value
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=ExactNumber, parse_constant=Decimal)
-
-
 def parse_line(line: SourceLine, latest: datetime) -> AiderLine:
     """The line's content; raises InvalidInput with the reason when it is malformed or later than `latest`."""
     text = line.text().strip()
-    try:
-        value = _DECODER.decode(text)
-    except InvalidInput:
-        raise
-    except (ValueError, ArithmeticError, RecursionError) as error:
-        raise InvalidInput(f"not valid JSON: {_reason(error)}") from None
-    if not isinstance(value, dict):
-        raise InvalidInput(f"a JSON {type(value).__name__}, not an object with {', '.join(_MEMBERS)}")
+    value = decode_object(text)
     missing = [name for name in _MEMBERS if name not in value]
     if missing:
         raise InvalidInput(f"no {', '.join(missing)}: a line has {', '.join(_MEMBERS)}")
     properties = value["properties"]
     if not isinstance(properties, dict):
-        raise InvalidInput(f"properties: must be an object, not {_shown(properties)}")
+        raise InvalidInput(f"properties: must be an object, not {shown(properties)}")
     others = {name: item for name, item in value.items() if name not in _MEMBERS}
     details = {**properties, "line": others} if others else properties
-    try:
-        dump_payload(details)
-    except RecursionError:
-        raise InvalidInput("properties: nested too deep") from None
+    dump_payload(details)
     name = _text("event", value["event"])
     user = None if value["user_id"] in (None, "") else _text("user_id", value["user_id"])
     call = _model_call(properties) if name == "message_send" else None
@@ -99,18 +64,9 @@ def parse_line(line: SourceLine, latest: datetime) -> AiderLine:
     return AiderLine(line.number, digest, name, user, _time(value["time"], latest), details, call)
 
 
-def _reason(error: Exception) -> str:
-    return "a number beyond every bound" if isinstance(error, ArithmeticError) else str(error)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise InvalidInput(f"{name}: must be a text that is not empty, not {_shown(value)}")
+        raise InvalidInput(f"{name}: must be a text that is not empty, not {shown(value)}")
     if UNIT_SEPARATOR in value or "\x00" in value:
         raise InvalidInput(f"{name}: must not contain the control characters U+0000 and U+001F")
     try:
@@ -122,9 +78,9 @@ def _text(name: str, value: Any) -> str:
 
 def _time(value: Any, latest: datetime) -> datetime:
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not Decimal(value).is_finite() or value <= 0:
-        raise InvalidInput(f"time: must be seconds since 1970, more than 0, not {_shown(value)}")
+        raise InvalidInput(f"time: must be seconds since 1970, more than 0, not {shown(value)}")
     if value > (latest - _EPOCH) // timedelta(seconds=1):
-        raise InvalidInput(f"time: {_shown(value)} lies in the future (now it is at most {latest.isoformat()})")
+        raise InvalidInput(f"time: {shown(value)} lies in the future (now it is at most {latest.isoformat()})")
     return _EPOCH + timedelta(microseconds=int(Decimal(value) * _MICROSECONDS))
 
 
@@ -140,7 +96,7 @@ def _model_call(properties: dict[str, Any]) -> ModelCall:
 def _tokens(properties: dict[str, Any], name: str) -> int:
     value = properties.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
-        raise InvalidInput(f"{name}: must be a whole number from 0 to 10^12, not {_shown(value)}")
+        raise InvalidInput(f"{name}: must be a whole number from 0 to 10^12, not {shown(value)}")
     return value
 
 
@@ -148,5 +104,5 @@ def _cost(value: Any) -> Decimal | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not 0 <= value <= MAX_USD:
-        raise InvalidInput(f"cost: must be a number of USD from 0 to 10^12, not {_shown(value)}")
+        raise InvalidInput(f"cost: must be a number of USD from 0 to 10^12, not {shown(value)}")
     return Decimal(value).quantize(USD_PLACES, ROUND_HALF_UP)

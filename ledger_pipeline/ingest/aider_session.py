@@ -7,8 +7,9 @@ execution that the file leaves open stays open: the grown file goes on with it.
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
 from ledger_pipeline.events import (
@@ -40,7 +41,13 @@ NAMESPACE = uuid5(UUID(int=0), "ledger-pipeline/aider-analytics-log")
 """Of every id that this importer makes; changing it would import every log a second time."""
 
 _CANCELLED = re.compile(r"control-c|interrupt", re.IGNORECASE)
-_FAILED = re.compile(r"\b(unknown|invalid|unable|fail(ed|ure)?|error|\w+error|exception|missing|no|not)\b", re.IGNORECASE)
+_FAILED = re.compile(
+    r"\b(unknown|invalid|unable|fail(ed|ure)?|error|\w+error|exception|missing|no|not)\b", re.IGNORECASE
+)
+
+
+Origin = Literal["line", "user", "system"]
+"""Whose doing an event is: the line's own; or synthetic, implied by what the user did or this importer's reading."""
 
 
 @dataclass(slots=True)
@@ -49,6 +56,10 @@ class Message:
 
     step_id: UUID
     call_id: UUID
+
+    def ids(self) -> dict[str, Any]:
+        """What every event of the message names."""
+        return {"step_id": self.step_id, "call_id": self.call_id}
 
 
 @dataclass(slots=True)
@@ -63,9 +74,9 @@ class Session:
     last_id: bytes = b""
 
 
-def _visible(text: str) -> str:
-    """Text for a column, which can't hold U+001F or nothing; the payload keeps it as received."""
-    return text.replace(UNIT_SEPARATOR, "\N{SYMBOL FOR UNIT SEPARATOR}") or "(none given)"
+def _visible(value: Any) -> str:
+    """A property as text for a column, which can't hold U+001F or nothing; the payload keeps it as received."""
+    return str(value or "").replace(UNIT_SEPARATOR, "\N{SYMBOL FOR UNIT SEPARATOR}") or "(none given)"
 
 
 class SessionReader:
@@ -86,7 +97,7 @@ class SessionReader:
         events: list[Event] = []
         session = self._open.get(line.user)
         if line.name == "launched" and session is not None:
-            self._emit(events, session, ExecutionAborted, line, synthetic="system", reason="superseded")
+            self._emit(events, session, ExecutionAborted, line, {"reason": "superseded"}, "system")
             session = None
         if session is None:
             session = self._begin(events, line)
@@ -95,7 +106,7 @@ class SessionReader:
         match line.name:
             case "message_send_starting":
                 self._close_unanswered(events, session, line)
-                self._dispatch(events, session, line, synthetic=None)
+                self._dispatch(events, session, line, "line")
             case "message_send":
                 self._message(events, session, line)
             case "message_send_exception":
@@ -105,7 +116,7 @@ class SessionReader:
                 del self._open[line.user]
             case _:
                 level = LogLevel.WARNING if line.name == "model warning" else LogLevel.INFO
-                self._emit(events, session, LogRecorded, line, log_level=level, message=line.name, details=line.details)
+                self._log(events, session, line, level, line.name)
         return events
 
     def _begin(self, events: list[Event], line: AiderLine) -> Session:
@@ -113,105 +124,87 @@ class SessionReader:
         name = f"{line.user or ''}\n{line.digest.hex()}\n{self._openings[line.digest]}"
         session = self._open[line.user] = Session(uuid5(NAMESPACE, name), line.user)
         launched = line.name == "launched" and line.user is not None
-        self._emit(
-            events,
-            session,
-            WorkflowCreated,
-            line,
-            synthetic=None if launched else "user",
-            workflow_name=WORKFLOW_NAME,
-            mode=MODE,
-            triggered_by=line.user,
-            triggered_by_kind=None if line.user is None else OperatorKind.USER,
-            metadata=line.details if launched else {"implicit": True},
-        )
-        self._emit(events, session, WorkflowStarted, line, synthetic="user")
+        fields = {
+            "workflow_name": WORKFLOW_NAME,
+            "mode": MODE,
+            "triggered_by": line.user,
+            "triggered_by_kind": OperatorKind.USER if line.user is not None else None,
+            "metadata": line.details if launched else {"implicit": True},
+        }
+        self._emit(events, session, WorkflowCreated, line, fields, "line" if launched else "user")
+        self._emit(events, session, WorkflowStarted, line, {}, "user")
         return session
 
-    def _dispatch(self, events: list[Event], session: Session, line: AiderLine, synthetic: str | None) -> Message:
+    def _dispatch(self, events: list[Event], session: Session, line: AiderLine, origin: Origin) -> Message:
         number = session.messages
         session.messages += 1
-        message = session.open_message = Message(
-            step_id=uuid5(session.execution_id, f"step {number}"), call_id=uuid5(session.execution_id, f"call {number}")
-        )
-        entry = PlanStep(step_id=message.step_id, path=str(number), step_order=number, step_name="message")
-        self._emit(
-            events,
-            session,
-            StepDispatched,
-            line,
-            synthetic=synthetic,
-            step_id=message.step_id,
-            call_id=message.call_id,
-            plan_entry=entry,
-            **({} if synthetic else {"config": line.details}),
-        )
+        step_id = uuid5(session.execution_id, f"step {number}")
+        message = session.open_message = Message(step_id, uuid5(session.execution_id, f"call {number}"))
+        entry = PlanStep(step_id=step_id, path=str(number), step_order=number, step_name="message")
+        fields = {**message.ids(), "plan_entry": entry}
+        if origin == "line":
+            fields["config"] = line.details
+        self._emit(events, session, StepDispatched, line, fields, origin)
         return message
 
     def _message(self, events: list[Event], session: Session, line: AiderLine) -> None:
         call = line.call
         if call is None:
             raise TypeError(f"line {line.number}: a message_send without its usage")
-        message = session.open_message or self._dispatch(events, session, line, synthetic="user")
+        message = session.open_message or self._dispatch(events, session, line, "user")
         session.open_message = None
-        step = {"step_id": message.step_id, "call_id": message.call_id}
-        recorded = {"recorded_cost": str(line.details["cost"])} if call.recorded_cost is not None else {}
-        self._emit(
-            events,
-            session,
-            TokensUpdated,
-            line,
-            **step,
-            model_call_id=f"{message.call_id}",
-            model=call.model,
-            input_tokens=call.input_tokens,
-            output_tokens=call.output_tokens,
-            recorded_cost_usd=call.recorded_cost,
-            metadata={**line.details, **recorded},
-        )
-        self._emit(events, session, StepCompleted, line, synthetic="user", **step)
+        recorded = {} if call.recorded_cost is None else {"recorded_cost": str(line.details["cost"])}
+        fields = {
+            **message.ids(),
+            "model_call_id": str(message.call_id),
+            "model": call.model,
+            "input_tokens": call.input_tokens,
+            "output_tokens": call.output_tokens,
+            "recorded_cost_usd": call.recorded_cost,
+            "metadata": {**line.details, **recorded},
+        }
+        self._emit(events, session, TokensUpdated, line, fields)
+        self._emit(events, session, StepCompleted, line, message.ids(), "user")
 
     def _exception(self, events: list[Event], session: Session, line: AiderLine) -> None:
-        text = _visible(str(line.details.get("exception") or ""))
+        text = _visible(line.details.get("exception"))
         message, session.open_message = session.open_message, None
         if message is None:
-            log = {"log_level": LogLevel.ERROR, "message": text, "details": line.details}
-            self._emit(events, session, LogRecorded, line, **log)
-            return
-        step = {"step_id": message.step_id, "call_id": message.call_id}
-        self._emit(events, session, StepFailed, line, **step, error_message=text, error_details=line.details)
+            self._log(events, session, line, LogLevel.ERROR, text)
+        else:
+            fields = {**message.ids(), "error_message": text, "error_details": line.details}
+            self._emit(events, session, StepFailed, line, fields)
 
     def _exit(self, events: list[Event], session: Session, line: AiderLine) -> None:
-        reason = _visible(str(line.details.get("reason") or ""))
+        reason = _visible(line.details.get("reason"))
         if _CANCELLED.search(reason):
             beyond = {name: value for name, value in line.details.items() if name != "reason"}
             if beyond:
                 # A cancellation has no room for more than its reason, and nothing of a line may be lost.
                 log = {"log_level": LogLevel.DEBUG, "message": line.name, "details": beyond}
-                self._emit(events, session, LogRecorded, line, synthetic="user", **log)
-            self._emit(events, session, WorkflowCancelled, line, reason=reason)
+                self._emit(events, session, LogRecorded, line, log, "user")
+            self._emit(events, session, WorkflowCancelled, line, {"reason": reason})
         elif _FAILED.search(reason):
-            failure = {"error_message": reason, "error_details": line.details}
-            self._emit(events, session, WorkflowFailed, line, **failure)
+            fields = {"error_message": reason, "error_details": line.details}
+            self._emit(events, session, WorkflowFailed, line, fields)
         else:
             self._close_unanswered(events, session, line)
-            self._emit(events, session, WorkflowCompleted, line, output=line.details)
+            self._emit(events, session, WorkflowCompleted, line, {"output": line.details})
 
     def _close_unanswered(self, events: list[Event], session: Session, line: AiderLine) -> None:
         """Fails the message whose result the log never gave: a completion is refused while a call is open."""
         message, session.open_message = session.open_message, None
         if message is not None:
-            self._emit(
-                events,
-                session,
-                StepFailed,
-                line,
-                synthetic="system",
-                step_id=message.step_id,
-                call_id=message.call_id,
-                error_code="no_result",
-                error_message=f"the log has no result of this message before {line.name}",
-            )
+            error = {
+                "error_code": "no_result",
+                "error_message": f"the log has no result of this message before {line.name}",
+            }
+            self._emit(events, session, StepFailed, line, {**message.ids(), **error}, "system")
+
+    def _log(self, events: list[Event], session: Session, line: AiderLine, level: LogLevel, message: str) -> None:
+        self._emit(
+            events, session, LogRecorded, line, {"log_level": level, "message": message, "details": line.details}
+        )
 
     def _emit(
         self,
@@ -219,27 +212,27 @@ class SessionReader:
         session: Session,
         event_class: type[Event],
         line: AiderLine,
-        *,
-        synthetic: str | None = None,
-        **fields: Any,
+        fields: Mapping[str, Any],
+        origin: Origin = "line",
     ) -> None:
-        """Adds an event at the line's time; a synthetic one names who it is ascribed to, and carries no line."""
+        """Adds an event at the line's time; only the line's own carries its number."""
         session.sequence += 1
         content = session.last_id + session.execution_id.bytes + event_class.event_type.encode() + line.digest
         event_id = content_event_id(line.at, content)
         session.last_id = event_id.bytes
-        ascribed_to_user = synthetic != "system" and session.user is not None
+        by_user = origin != "system" and session.user is not None
+        by_nobody = OperatorKind.SYSTEM if origin == "system" else None
         events.append(
             event_class(
                 event_id=event_id,
                 execution_id=session.execution_id,
                 sequence=session.sequence,
                 occurred_at=line.at,
-                operator_id=session.user if ascribed_to_user else None,
-                operator_kind=OperatorKind.USER if ascribed_to_user else OperatorKind.SYSTEM if synthetic else None,
+                operator_id=session.user if by_user else None,
+                operator_kind=OperatorKind.USER if by_user else by_nobody,
                 source=SOURCE,
                 source_file=self._source_file,
-                source_line=None if synthetic else line.number,
+                source_line=line.number if origin == "line" else None,
                 **fields,
             )
         )

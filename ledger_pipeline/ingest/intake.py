@@ -1,8 +1,8 @@
 """Adds what the ledger does not have yet: the way that every importer of a file stores its events."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledger_pipeline.errors import InvalidInput
@@ -37,13 +37,22 @@ def latest_time(conn: Connection) -> datetime:
     return now + ALLOWED_AHEAD
 
 
-class Intake:
-    """Collects event rows and appends those that the ledger lacks, in batches; `new_events` counts them.
+class Incoming(NamedTuple):
+    """An event on its way in: what tells whether the ledger has it, and how its row is made when it hasn't."""
 
-    Each row has `execution_id`, `event_id` and its `sequence`, which makes a repeated import add nothing and two
-    imports at once safe. Rows of an execution come in sequence order. Raises InvalidInput when the ledger holds another
-    event where the file's continues, and what `append_many` raises; batches before that stay, and the import can be
-    repeated.
+    execution_id: UUID
+    sequence: int
+    event_id: UUID
+    event_type: str
+    row: Callable[[], Row]
+
+
+class Intake:
+    """Collects events and appends those that the ledger lacks, in batches; `new_events` counts them.
+
+    The sequence makes a repeated import add nothing and two imports at once safe; an execution's events come in that
+    order. Raises InvalidInput when the ledger holds another event where the file's continues, and what `append_many`
+    raises; batches before that stay, and the import can be repeated.
     """
 
     def __init__(self, conn: Connection, source: object, *, batch_events: int = BATCH_EVENTS) -> None:
@@ -52,13 +61,13 @@ class Intake:
         self._batch_events = batch_events
         self._last: dict[UUID, int] = {}
         self._last_ids: dict[UUID, UUID] = {}
-        self._waiting: list[Row] = []
+        self._waiting: list[Incoming] = []
         self._held = 0
         self.new_events = 0
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Takes rows; stores a batch whenever there are enough."""
-        self._waiting.extend(rows)
+    def add(self, events: Iterable[Incoming]) -> None:
+        """Takes events; stores a batch whenever there are enough."""
+        self._waiting.extend(events)
         if len(self._waiting) >= self._held + self._batch_events:
             self._store(self._take_batch())
 
@@ -67,20 +76,20 @@ class Intake:
         batch, self._waiting = self._waiting, []
         self._store(batch)
 
-    def _take_batch(self) -> list[Row]:
+    def _take_batch(self) -> list[Incoming]:
         """All but each execution's trailing usage: a BudgetExceeded that directly follows must be in the same batch."""
-        last_of: dict[UUID, int] = {row["execution_id"]: index for index, row in enumerate(self._waiting)}
-        trailing = [index for index in last_of.values() if self._waiting[index]["event_type"] == "TokensUpdated"]
+        last_of = {event.execution_id: index for index, event in enumerate(self._waiting)}
+        trailing = [index for index in last_of.values() if self._waiting[index].event_type == "TokensUpdated"]
         # Bounded, newest first, so that batches stay below what an append takes.
         held = set(sorted(trailing)[-self._batch_events :])
-        batch = [row for index, row in enumerate(self._waiting) if index not in held]
+        batch = [event for index, event in enumerate(self._waiting) if index not in held]
         self._waiting = [self._waiting[index] for index in sorted(held)]
         self._held = len(held)
         return batch
 
-    def _store(self, batch: Sequence[Row]) -> None:
-        self._look_up({row["execution_id"] for row in batch} - self._last.keys())
-        new = [row for row in batch if self._is_new(row)]
+    def _store(self, batch: Sequence[Incoming]) -> None:
+        self._look_up({event.execution_id for event in batch} - self._last.keys())
+        new = [event.row() for event in batch if self._is_new(event)]
         if new:
             self.new_events += append_many(self._conn, new, history=True, batch_size=len(new))
 
@@ -96,12 +105,11 @@ class Intake:
                 for row in self._conn.execute(_LAST_EVENTS, {"ids": wanted, **weeks}):
                     self._last_ids[row["id"]] = row["event_id"]
 
-    def _is_new(self, row: Row) -> bool:
-        execution_id: UUID = row["execution_id"]
-        last = self._last[execution_id]
-        if row["sequence"] == last and self._last_ids.get(execution_id, row["event_id"]) != row["event_id"]:
+    def _is_new(self, event: Incoming) -> bool:
+        last = self._last[event.execution_id]
+        if event.sequence == last and self._last_ids.get(event.execution_id, event.event_id) != event.event_id:
             raise InvalidInput(
-                f"{self._source}: execution {execution_id} has another event at sequence {last} in the ledger: the file "
-                "is not the one imported before, grown; import what differs under other execution ids"
+                f"{self._source}: execution {event.execution_id} has another event at sequence {last} in the ledger "
+                "than in the file: it is not the file imported before, grown; nothing of this batch was stored"
             )
-        return row["sequence"] > last
+        return event.sequence > last

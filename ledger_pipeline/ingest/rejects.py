@@ -32,16 +32,16 @@ class Rejects:
         self.reasons_file = folder / f"{source.name}-{mark}.reasons.tsv"
         self.count = 0
         self.first: list[Reject] = []
-        self._last_line = 0
+        self.last_line = 0
         self._open: list[tuple[Path, Path, IO[bytes]]] = []
 
     def put(self, line: SourceLine, reason: str) -> None:
         """Puts a line aside; further pieces of the same line follow its first."""
         verbatim, reasons = self._files()
         verbatim.write(line.data)
-        if line.number == self._last_line:
+        if line.number == self.last_line:
             return
-        self._last_line = line.number
+        self.last_line = line.number
         self.count += 1
         one_line = " ".join(reason.split())
         reasons.write(f"{line.number}\t{one_line}\n".encode(errors="backslashreplace"))

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parent
+_WARNING = "warning: "
 _STATEMENT = re.compile(r"\s*((?:--[^\n]*\n)+)(.*?);\s*", re.DOTALL)
 
 
@@ -26,10 +27,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Check:
-    """A rule of a mart: the query gives the rows that break it."""
+    """A rule of a mart: the query gives the rows that break it.
+
+    A `warning` tells of what clients recorded, which no build can mend; anything else stops the build.
+    """
 
     rule: str
     query: str
+    warning: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,11 @@ class Mart:
 
 def parse_checks(text: str) -> tuple[Check, ...]:
     """The checks of a `checks.sql`: each a comment that states the rule, then a SELECT ended by a semicolon."""
-    return tuple(
-        Check(rule=" ".join(line.removeprefix("--").strip() for line in comment.splitlines()), query=query.strip())
-        for comment, query in _STATEMENT.findall(text)
-    )
+    checks: list[Check] = []
+    for comment, query in _STATEMENT.findall(text):
+        rule = " ".join(line.removeprefix("--").strip() for line in comment.splitlines())
+        checks.append(Check(rule.removeprefix(_WARNING), query.strip(), warning=rule.startswith(_WARNING)))
+    return tuple(checks)
 
 
 def _load(folder: Path) -> Mart:

@@ -4,6 +4,10 @@
 what marts read is kept, parsed: plan entries, corrections and price versions. Everything else stays in the ledger.
 """
 
+# pyarrow has no types.
+# pyright: reportUnknownParameterType=false
+# ruff: noqa: S608  names of tables and columns are our own; values are parameters
+
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -13,7 +17,7 @@ import pyarrow as pa
 
 from ledger_pipeline.engines.duckdb.tables import columns_of, count, create_table, quoted
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS
-from ledger_pipeline.events.columns import ColumnKind
+from ledger_pipeline.events.columns import ARROW_TYPES, ColumnKind
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 
 CHUNK_ROWS = 262_144
@@ -41,19 +45,40 @@ def _queries() -> dict[str, str]:
     }
 
 
-TOTALS_TYPES = {
-    "source": "VARCHAR",
-    "week": "DATE",
-    "event_type": "VARCHAR",
-    "measure": "VARCHAR",
-    "value": "DECIMAL(38,12)",
-}
-"""Columns of `staging.event_totals`: what was counted where the events are kept, by Parquet file or `hot`."""
+TOTALS_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("source", pa.string()),
+        ("week", pa.date32()),
+        ("event_type", pa.string()),
+        ("measure", pa.string()),
+        ("value", ARROW_TYPES[ColumnKind.USD]),
+    ]
+)
+"""`staging.event_totals`: what was counted where the events are kept, by rolled week or `hot`."""
 
-
-def table_names() -> tuple[str, ...]:
-    """The tables of schema `staging` that take events."""
-    return tuple(_queries())
+_INSTANT = ARROW_TYPES[ColumnKind.TIMESTAMP]
+PRICE_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("price_id", pa.string()),
+        ("provider", pa.string()),
+        ("model", pa.string()),
+        ("service_tier", pa.string()),
+        ("region", pa.string()),
+        ("context_tier", pa.int64()),
+        ("daily_window", pa.string()),
+        ("usage_kind", pa.string()),
+        ("usd_per_million", ARROW_TYPES[ColumnKind.USD]),
+        ("valid_from", _INSTANT),
+        ("known_from", _INSTANT),
+        ("withdrawn", pa.bool_()),
+        ("source", pa.string()),
+        ("source_version", pa.string()),
+        ("operator_id", pa.string()),
+        ("reason", pa.string()),
+        ("recorded_at", _INSTANT),
+    ]
+)
+"""`staging.model_pricing`: the price book."""
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
@@ -63,7 +88,10 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     for name, query in _queries().items():
         create_table(connection, f"staging.{name}", columns_of(connection, query))
     connection.unregister("incoming")
-    create_table(connection, "staging.event_totals", TOTALS_TYPES)
+    for name, schema in (("event_totals", TOTALS_SCHEMA), ("model_pricing", PRICE_SCHEMA)):
+        connection.register("incoming", schema.empty_table())
+        create_table(connection, f"staging.{name}", columns_of(connection, "FROM incoming"))
+        connection.unregister("incoming")
 
 
 def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -99,3 +127,16 @@ def _add_chunk(connection: duckdb.DuckDBPyConnection, chunk: list[pa.RecordBatch
             connection.execute(f"INSERT INTO staging.{name} {query}")
         connection.unregister("incoming")
     return table.num_rows
+
+
+def add(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    """Adds rows to a table that takes no events."""
+    connection.register("incoming", rows)
+    connection.execute(f"INSERT INTO staging.{name} BY NAME FROM incoming")
+    connection.unregister("incoming")
+
+
+def replace(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
+    """Replaces the rows of a table that takes no events."""
+    connection.execute(f"DELETE FROM staging.{name}")
+    add(connection, name, rows)

@@ -63,7 +63,8 @@ def match(clause: Clause, name: str) -> Span | None:
         start = name.find(text)
         return Span(start, start + len(text)) if start >= 0 else None
     raise InvalidInput(
-        f"price rule: the clause {kind!r} is not known; allowed: equals, starts_with, ends_with, contains, regex, or, and"
+        f"price rule: the clause {kind!r} is not known; "
+        "allowed: equals, starts_with, ends_with, contains, regex, or, and"
     )
 
 

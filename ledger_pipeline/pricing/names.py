@@ -12,6 +12,7 @@ from datetime import date
 from enum import StrEnum
 
 from ledger_pipeline.pricing.clauses import Clause, Span, exact_names, match, without_contains
+from ledger_pipeline.pricing.prices import STANDARD
 from ledger_pipeline.pricing.sources.source import NameRule, RuleKind
 
 
@@ -105,9 +106,9 @@ class ModelNames:
     def _first(self, kind: RuleKind, name: str) -> str | None:
         return next((provider for provider, clause in self._clauses[kind] if match(clause, name)), None)
 
-    def is_standard_tier(self, service_tier: str | None) -> bool:
-        """Whether a call's service tier is the standard one, under whatever name."""
-        return not service_tier or self._first(RuleKind.STANDARD_TIER, service_tier.lower()) is not None
+    def is_standard_tier(self, service_tier: str) -> bool:
+        """Whether a service tier, in lower case, is the standard one under whatever name."""
+        return service_tier == STANDARD or self._first(RuleKind.STANDARD_TIER, service_tier) is not None
 
     def resolve(self, provider: str | None, model: str) -> ResolvedModel:
         """The provider and model that a call's names mean, or the reason why they mean none."""
@@ -182,4 +183,3 @@ class ModelNames:
             while end > span.start and name[end - 1].isalnum():
                 end -= 1
         return bool(self._lead.fullmatch(name[: span.start]) and self._tail.fullmatch(name[end:]))
-

@@ -68,11 +68,12 @@ class Walk:
 
     def append(self, event_type: str, **fields: Any) -> None:
         """Adds an event as the store would hold it."""
-        self._time += timedelta(milliseconds=self.draw(st.integers(0, 10_000)))
+        self._time += timedelta(milliseconds=self.draw(st.integers(-5_000, 10_000)))
         event: Event = EVENT_TYPES[event_type].model_validate({"occurred_at": self._time, **fields})
         step = self.state.steps.get(str(event.step_id))
         row: dict[str, Any] = dict.fromkeys(EVENT_COLUMNS) | event.to_row()
-        row |= {"execution_id": self.execution_id, "sequence": len(self.rows) + 1, "execution_kind": "workflow"}
+        row |= {"execution_id": self.execution_id, "sequence": len(self.rows) + 1}
+        row["execution_kind"] = row["execution_kind"] or self.state.execution_kind
         row |= {"attempt": step.attempt if step else None, "step_name": step.step_name if step else None}
         self.rows.append(row)
         self.state = fold(self.state, row)
@@ -90,6 +91,8 @@ class Walk:
             if event_type == "ApprovalApplied" and not self.state.approvals_pending:
                 continue
             if event_type == "WorkflowCompleted" and self.state.open_calls:
+                continue
+            if event_type == "CostRecalculated" and self.state.execution_kind != "repricing":
                 continue
             allowed.append(event_type)
         return allowed
@@ -187,7 +190,9 @@ def legal_histories(
     """Event rows of one execution in sequence order, as a store holds them but for its own columns."""
     walk = Walk(draw, execution_id)
     plan = walk.plan(None, draw(st.integers(0, 4)))
-    walk.append("WorkflowCreated", plan=plan, input=draw(_objects), parameters=draw(_objects), workflow_name="w")
+    kind = draw(st.sampled_from(["workflow", "workflow", "repricing"]))
+    given = {"plan": plan, "input": draw(_objects), "parameters": draw(_objects), "workflow_name": "w"}
+    walk.append("WorkflowCreated", execution_kind=kind, **given)
     for _ in range(draw(st.integers(0, max_events - 1))):
         event_type = draw(st.sampled_from(walk.legal()))
         # Ends are drawn seldom enough for histories to grow.

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +17,15 @@ BUILD = "ledger"
 STORAGE_VERSION = "v1.0.0"
 """Format of the written file: every DuckDB since 1.0 reads it; without it 2.0 writes one that no 1.x opens."""
 
-_NO_EXTENSIONS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-_SANDBOX = _NO_EXTENSIONS | {"enable_external_access": "false", "python_enable_replacements": "false"}
+_Config = dict[str, str | bool | int | float | list[str]]
+_NO_EXTENSIONS: _Config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+_SANDBOX: _Config = _NO_EXTENSIONS | {"enable_external_access": "false", "python_enable_replacements": "false"}
 _opening = threading.Lock()
 
 
 @contextmanager
-def building(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A session in UTC with `path` attached as `ledger`, created when missing; the file is whole once the block ends."""
+def building(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
+    """A session in UTC with `path` attached as `ledger`, made when missing; the file is whole once the block ends."""
     connection = duckdb.connect(":memory:", config=_NO_EXTENSIONS | {"temp_directory": f"{path}.tmp"})
     try:
         connection.execute("SET GLOBAL TimeZone = 'UTC'")

@@ -1,5 +1,7 @@
 """Tables of a DuckDB session: names and texts quoted, columns described, comments set."""
 
+# ruff: noqa: S608  names of tables and columns are our own; values are parameters
+
 from collections.abc import Iterable, Mapping
 
 import duckdb

@@ -47,13 +47,6 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     )
 $$;
 
-CREATE FUNCTION batch_rows(p_batch uuid, p_events append_staging[]) RETURNS SETOF append_staging
-LANGUAGE sql STABLE AS $$
-    SELECT s.* FROM append_staging s WHERE s.batch = p_batch
-    UNION ALL
-    SELECT e.* FROM unnest(p_events) e
-$$;
-
 CREATE FUNCTION begin_append() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 -- What must hold before the first lock; answers the epoch.
@@ -70,11 +63,11 @@ BEGIN
     RETURN assert_epoch();
 END $$;
 
-CREATE FUNCTION budget_breaches(p_batch uuid, p_events append_staging[]) RETURNS append_staging[]
+CREATE FUNCTION budget_breaches(given append_staging[]) RETURNS append_staging[]
 LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
     -- BudgetExceeded rows that the batch lacks: each right after the usage that makes its execution's total cross.
     WITH batch AS (
-        SELECT b.* FROM batch_rows(p_batch, p_events) b
+        SELECT b.* FROM unnest(given) b
     ),
     limits AS (
         SELECT
@@ -128,151 +121,145 @@ LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
         AND NOT coalesce(n.unit = ANY (s.brought), false)
 $$;
 
-CREATE FUNCTION apply_batch(p_epoch integer, p_batch uuid, p_events append_staging[], p_history boolean)
-RETURNS bigint
-LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
+CREATE FUNCTION prepare_batch(p_epoch integer, p_tx bigint, given append_staging[], p_history boolean)
+RETURNS TABLE (stored workflow_events[], problem text)
+LANGUAGE plpgsql
+SET search_path = ledger, pg_temp
+-- Every join below is of the batch with itself or with an array as small: without statistics the planner would take
+-- nested loops, which are quadratic.
+SET enable_nestloop = off
+SET work_mem = '256MB'
+AS $$
+-- Numbers, completes, judges and hashes a batch; answers the rows to store, or the first problem.
 DECLARE
-    p_tx bigint := pg_current_xact_id()::text::bigint;
     server_now timestamptz := clock_timestamp();
     open_week date := (SELECT first_open_week FROM ledger_state);
-    breaches append_staging[];
-    stored workflow_events[];
-    problem text;
-    problem_code text;
-    types text[];
+    execution_ids uuid[] := ARRAY(SELECT DISTINCT g.execution_id FROM unnest(given) g);
+    heads execution_heads[] := ARRAY(SELECT h FROM execution_heads h WHERE h.id = ANY (execution_ids));
+    rows_of_executions workflow_executions[];
+    steps workflow_steps[];
+    calls executions[];
+    approvals workflow_approvals[];
+    usages usage_keys[];
 BEGIN
-    breaches := budget_breaches(p_batch, p_events);
+    IF cardinality(heads) > 0 THEN
+        rows_of_executions := ARRAY(SELECT x FROM workflow_executions x WHERE x.id = ANY (execution_ids));
+        steps := ARRAY(SELECT s FROM workflow_steps s
+            WHERE s.id = ANY (ARRAY(SELECT DISTINCT g.step_id FROM unnest(given) g WHERE g.step_id IS NOT NULL)));
+        approvals := ARRAY(SELECT a FROM workflow_approvals a
+            WHERE a.id = ANY (ARRAY(SELECT DISTINCT g.approval_id FROM unnest(given) g WHERE g.approval_id IS NOT NULL)));
+        usages := ARRAY(SELECT u FROM usage_keys u WHERE u.execution_id = ANY (execution_ids) AND u.model_call_id = ANY (
+            ARRAY(SELECT g.model_call_id FROM unnest(given) g WHERE g.event_type = 'TokensUpdated')));
+    END IF;
+    calls := ARRAY(SELECT c FROM executions c
+        WHERE c.id = ANY (ARRAY(SELECT DISTINCT g.call_id FROM unnest(given) g WHERE g.call_id IS NOT NULL)));
 
-    WITH batch AS MATERIALIZED (
-        SELECT b.*, row_number() OVER (PARTITION BY b.execution_id ORDER BY b.ordinal) AS nth
-        FROM (
-            SELECT * FROM batch_rows(p_batch, p_events)
-            UNION ALL
-            SELECT * FROM unnest(breaches)
-        ) b
+    RETURN QUERY
+    WITH batch AS (
+        SELECT * FROM unnest(given)
     ),
-    planned AS (
-        SELECT b.execution_id, b.nth, p.*
+    -- What the batch does, a narrow line each: one for each step that it plans, then one for the event itself.
+    lines AS (
+        SELECT
+            b.execution_id, b.ordinal, 0 AS turn, p.step_id, NULL::uuid AS call_id, NULL::uuid AS approval_id,
+            NULL::text AS event_type, NULL::text AS model_call_id, NULL::text AS execution_to, NULL::text AS step_to,
+            NULL::text AS call, NULL::text AS call_to, NULL::text AS approval_to, NULL::date AS week,
+            p.step_name, p.agent_id, p.agent_name, p.max_attempts
         FROM batch b
         CROSS JOIN LATERAL planned_steps(b.event_type, b.payload::json) p
         WHERE b.event_type IN ('WorkflowCreated', 'IterationStarted', 'StepDispatched')
-    ),
-    -- The history of each step that the batch names: as stored or as planned, then its events in order.
-    step_line AS (
-        SELECT
-            s.execution_id, s.id AS step_id, 0::bigint AS at, NULL::text AS event_type, s.status::text AS to_status,
-            s.attempt, s.max_attempts, s.step_name, s.agent_id, s.agent_name
-        FROM workflow_steps s
-        WHERE EXISTS (SELECT FROM batch b WHERE b.execution_id = s.execution_id AND b.step_id = s.id)
         UNION ALL
         SELECT
-            p.execution_id, p.step_id, 2 * p.nth - 1, NULL, 'pending', 1, p.max_attempts, p.step_name, p.agent_id,
-            p.agent_name
-        FROM planned p
-        UNION ALL
-        SELECT b.execution_id, b.step_id, 2 * b.nth, b.event_type, r.step_to, NULL, NULL, NULL, NULL, NULL
+            b.execution_id, b.ordinal, 1, b.step_id, b.call_id, b.approval_id,
+            b.event_type, b.model_call_id, r.execution_to, r.step_to,
+            r.call, r.call_to, CASE b.event_type WHEN 'ApprovalRequested' THEN 'pending' ELSE b.decision END,
+            week_of(CASE WHEN p_history THEN b.occurred_at ELSE server_now END),
+            NULL, NULL, NULL, NULL
         FROM batch b
-        JOIN state_rules r ON r.event_type = b.event_type
-        WHERE b.step_id IS NOT NULL
+        LEFT JOIN state_rules r ON r.event_type = b.event_type
     ),
-    step_known AS (
+    known AS (
         SELECT
-            l.execution_id, l.at,
-            first_value(l.event_type) OVER line IS NULL AS exists,
-            substr(max(marked(l.at, l.to_status)) OVER (line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20) AS status,
-            first_value(l.attempt) OVER line
-                + count(*) FILTER (WHERE l.event_type = 'StepRetried') OVER line AS attempt,
-            first_value(l.max_attempts) OVER line AS max_attempts,
-            first_value(l.step_name) OVER line AS step_name,
-            first_value(l.agent_id) OVER line AS agent_id,
-            first_value(l.agent_name) OVER line AS agent_name
-        FROM step_line l
-        WINDOW line AS (PARTITION BY l.execution_id, l.step_id ORDER BY l.at)
-    ),
-    call_line AS (
-        SELECT c.execution_id, c.id AS call_id, 0::bigint AS nth, c.step_id, c.status::text AS to_status
-        FROM executions c
-        WHERE EXISTS (SELECT FROM batch b WHERE b.call_id = c.id)
-        UNION ALL
-        SELECT b.execution_id, b.call_id, b.nth, b.step_id, r.call_to
-        FROM batch b
-        JOIN state_rules r ON r.event_type = b.event_type
-        WHERE b.call_id IS NOT NULL
-    ),
-    call_known AS (
-        SELECT
-            l.execution_id, l.call_id, l.nth,
-            substr(max(marked(l.nth, l.to_status)) OVER (line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20) AS status,
-            first_value(l.step_id) OVER line AS step_id,
-            first_value(l.execution_id) OVER (PARTITION BY l.call_id ORDER BY l.nth) AS owner
-        FROM call_line l
-        WINDOW line AS (PARTITION BY l.execution_id, l.call_id ORDER BY l.nth)
-    ),
-    approval_known AS (
-        SELECT
-            l.execution_id, l.nth,
-            substr(max(marked(l.nth, l.status)) OVER (
-                PARTITION BY l.execution_id, l.approval_id ORDER BY l.nth
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-            ), 20) AS status
-        FROM (
-            SELECT a.execution_id, a.id AS approval_id, 0::bigint AS nth, a.status
-            FROM workflow_approvals a
-            WHERE EXISTS (SELECT FROM batch b WHERE b.approval_id = a.id)
-            UNION ALL
-            SELECT b.execution_id, b.approval_id, b.nth,
-                CASE b.event_type WHEN 'ApprovalRequested' THEN 'pending' ELSE b.decision END
-            FROM batch b
-            WHERE b.approval_id IS NOT NULL
-        ) l
+            l.ordinal, l.turn,
+            count(*) FILTER (WHERE l.turn = 1) OVER line AS nth,
+            max(l.week) OVER line AS week,
+            substr(max(marked(l.ordinal, l.execution_to)) OVER before_this, 20) AS moved_state,
+            coalesce(
+                count(*) FILTER (WHERE l.call = 'opens') OVER before_this
+                - count(*) FILTER (WHERE l.call = 'closes') OVER before_this, 0) AS calls_opened,
+            bool_or(l.turn = 0) OVER step_line AS planned,
+            substr(max(marked(l.ordinal, l.step_to)) OVER (step_line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20)
+                AS moved_step,
+            count(*) FILTER (WHERE l.event_type = 'StepRetried') OVER step_line AS retries,
+            first_value(l.max_attempts) OVER step_line AS max_attempts,
+            first_value(l.step_name) OVER step_line AS step_name,
+            first_value(l.agent_id) OVER step_line AS agent_id,
+            first_value(l.agent_name) OVER step_line AS agent_name,
+            substr(max(marked(l.ordinal, l.call_to)) OVER (call_line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20)
+                AS moved_call,
+            first_value(l.step_id) OVER call_line AS call_step_id,
+            first_value(l.execution_id) OVER call_line AS call_owner,
+            substr(max(marked(l.ordinal, l.approval_to)) OVER (
+                PARTITION BY l.approval_id ORDER BY l.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ), 20) AS moved_approval,
+            row_number() OVER (PARTITION BY l.execution_id, l.event_type, l.model_call_id ORDER BY l.ordinal) AS usage_nth
+        FROM lines l
+        WINDOW
+            line AS (PARTITION BY l.execution_id ORDER BY l.ordinal, l.turn),
+            before_this AS (
+                PARTITION BY l.execution_id ORDER BY l.ordinal, l.turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+            step_line AS (PARTITION BY l.execution_id, l.step_id ORDER BY l.ordinal, l.turn),
+            call_line AS (PARTITION BY l.call_id ORDER BY l.ordinal, l.turn)
     ),
     joined AS (
         SELECT
-            b.*,
+            b.*, k.nth,
             r.event_type IS NOT NULL AS known_type, r.execution_from, r.step_from, r.call,
-            h.id IS NOT NULL AS stored_execution, h.pruned_at, h.ended AS ended_before,
-            coalesce(h.last_sequence, 0) + b.nth AS next_sequence,
+            h.id IS NOT NULL AS stored_execution, h.pruned_at,
+            coalesce(h.last_sequence, 0) + k.nth AS next_sequence,
             coalesce(h.head_hash, decode(repeat('00', 32), 'hex')) AS hash_before,
             greatest(server_now, h.last_recorded_at) AS assigned_recorded_at,
-            max(greatest(week_of(CASE WHEN p_history THEN b.occurred_at ELSE server_now END), open_week, h.last_week))
-                OVER line AS assigned_week,
-            substr(max(marked(b.nth, r.execution_to)) OVER before_this, 20) AS moved_state,
-            h.state AS stored_state,
-            coalesce(h.open_calls, 0) + coalesce(
-                count(*) FILTER (WHERE r.call = 'opens') OVER before_this
-                - count(*) FILTER (WHERE r.call = 'closes') OVER before_this, 0) AS open_calls,
-            CASE WHEN c.execution_id IS NULL THEN x.workflow_name ELSE c.workflow_name END AS execution_workflow_name,
-            CASE WHEN c.execution_id IS NULL THEN x.workflow_type::text ELSE c.workflow_type END AS execution_workflow_type,
-            CASE WHEN c.execution_id IS NULL THEN x.template_id ELSE c.template_id END AS execution_template_id,
-            CASE WHEN c.execution_id IS NULL THEN x.template_version ELSE c.template_version END AS execution_template_version,
-            CASE WHEN c.execution_id IS NULL THEN x.mode ELSE c.mode END AS execution_mode,
-            CASE WHEN c.execution_id IS NULL THEN x.drive_id ELSE c.drive_id END AS execution_drive_id,
-            CASE WHEN c.execution_id IS NULL THEN x.customer_id ELSE c.customer_id END AS execution_customer_id,
-            CASE WHEN c.execution_id IS NULL THEN x.user_id ELSE c.user_id END AS execution_user_id,
-            CASE WHEN c.execution_id IS NULL THEN x.agent_id ELSE c.agent_id END AS execution_agent_id,
-            CASE WHEN c.execution_id IS NULL THEN x.agent_name ELSE c.agent_name END AS execution_agent_name,
+            greatest(k.week, open_week, h.last_week) AS assigned_week,
+            coalesce(k.moved_state, h.state) AS state_before,
+            coalesce(h.open_calls, 0) + k.calls_opened AS open_calls,
+            CASE WHEN x.id IS NULL THEN c.workflow_name ELSE x.workflow_name END AS execution_workflow_name,
+            CASE WHEN x.id IS NULL THEN c.workflow_type ELSE x.workflow_type::text END AS execution_workflow_type,
+            CASE WHEN x.id IS NULL THEN c.template_id ELSE x.template_id END AS execution_template_id,
+            CASE WHEN x.id IS NULL THEN c.template_version ELSE x.template_version END AS execution_template_version,
+            CASE WHEN x.id IS NULL THEN c.mode ELSE x.mode END AS execution_mode,
+            CASE WHEN x.id IS NULL THEN c.drive_id ELSE x.drive_id END AS execution_drive_id,
+            CASE WHEN x.id IS NULL THEN c.customer_id ELSE x.customer_id END AS execution_customer_id,
+            CASE WHEN x.id IS NULL THEN c.user_id ELSE x.user_id END AS execution_user_id,
+            CASE WHEN x.id IS NULL THEN c.agent_id ELSE x.agent_id END AS execution_agent_id,
+            CASE WHEN x.id IS NULL THEN c.agent_name ELSE x.agent_name END AS execution_agent_name,
             coalesce(h.execution_kind, c.execution_kind, 'workflow') AS execution_execution_kind,
-            s.exists AS step_exists, s.status AS step_status, s.max_attempts,
-            s.attempt AS step_attempt, coalesce(s.attempt, b.attempt) AS known_attempt,
-            coalesce(s.step_name, b.step_name) AS known_step_name,
-            s.agent_id AS step_agent_id, s.agent_name AS step_agent_name,
-            k.status AS call_status, k.step_id AS call_step_id, k.owner AS call_owner,
-            a.status AS approval_status,
-            u.model_call_id IS NOT NULL OR b.event_type = 'TokensUpdated' AND row_number() OVER (
-                PARTITION BY b.execution_id, b.event_type, b.model_call_id ORDER BY b.nth) > 1 AS usage_repeated
+            s.id IS NOT NULL OR k.planned AS step_exists,
+            coalesce(k.moved_step, s.status::text, 'pending') AS step_status,
+            coalesce(s.attempt, 1) + k.retries AS step_attempt,
+            coalesce(s.max_attempts, k.max_attempts) AS max_attempts,
+            CASE WHEN s.id IS NOT NULL OR k.planned THEN coalesce(s.attempt, 1) + k.retries ELSE b.attempt END
+                AS known_attempt,
+            coalesce(s.step_name, k.step_name, b.step_name) AS known_step_name,
+            CASE WHEN s.id IS NULL THEN k.agent_id ELSE s.agent_id END AS step_agent_id,
+            CASE WHEN s.id IS NULL THEN k.agent_name ELSE s.agent_name END AS step_agent_name,
+            coalesce(k.moved_call, o.status::text) AS call_status,
+            coalesce(o.step_id, k.call_step_id) AS call_step_id,
+            coalesce(o.execution_id, k.call_owner) AS call_owner,
+            coalesce(k.moved_approval, a.status) AS approval_status,
+            b.event_type = 'TokensUpdated' AND (u.model_call_id IS NOT NULL OR k.usage_nth > 1) AS usage_repeated
         FROM batch b
+        JOIN known k ON k.ordinal = b.ordinal AND k.turn = 1
         LEFT JOIN state_rules r ON r.event_type = b.event_type
-        LEFT JOIN execution_heads h ON h.id = b.execution_id
-        LEFT JOIN workflow_executions x ON x.id = b.execution_id
-        LEFT JOIN batch c ON c.execution_id = b.execution_id AND c.nth = 1 AND c.event_type = 'WorkflowCreated'
-        LEFT JOIN step_known s ON s.execution_id = b.execution_id AND s.at = 2 * b.nth
-        LEFT JOIN call_known k ON k.execution_id = b.execution_id AND k.nth = b.nth
-        LEFT JOIN approval_known a ON a.execution_id = b.execution_id AND a.nth = b.nth
-        LEFT JOIN usage_keys u
-            ON b.event_type = 'TokensUpdated' AND u.execution_id = b.execution_id AND u.model_call_id = b.model_call_id
-        WINDOW
-            line AS (PARTITION BY b.execution_id ORDER BY b.nth),
-            before_this AS (PARTITION BY b.execution_id ORDER BY b.nth ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        LEFT JOIN unnest(heads) h ON h.id = b.execution_id
+        LEFT JOIN unnest(rows_of_executions) x ON x.id = b.execution_id
+        -- Of two creations the second is refused, so it doesn't matter which one this finds.
+        LEFT JOIN (
+            SELECT DISTINCT ON (execution_id) * FROM batch WHERE event_type = 'WorkflowCreated' ORDER BY execution_id, ordinal
+        ) c ON c.execution_id = b.execution_id
+        LEFT JOIN unnest(steps) s ON s.id = b.step_id AND s.execution_id = b.execution_id
+        LEFT JOIN unnest(calls) o ON o.id = b.call_id
+        LEFT JOIN unnest(approvals) a ON a.id = b.approval_id AND a.execution_id = b.execution_id
+        LEFT JOIN unnest(usages) u ON u.execution_id = b.execution_id AND u.model_call_id = b.model_call_id
     ),
     judged AS (
         SELECT
@@ -292,12 +279,12 @@ BEGIN
                     'execution_id: the execution does not exist; its first event must be WorkflowCreated'
                 WHEN j.sequence IS NOT NULL AND j.sequence <> j.next_sequence THEN format(
                     'sequence: %s was expected, but the next one is %s', j.sequence, j.next_sequence)
-                WHEN cardinality(j.execution_from) > 0 AND coalesce(j.moved_state, j.stored_state) <> ALL (j.execution_from) THEN
-                    CASE WHEN coalesce(j.moved_state, j.stored_state) IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')
+                WHEN cardinality(j.execution_from) > 0 AND j.state_before <> ALL (j.execution_from) THEN
+                    CASE WHEN j.state_before IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')
                         THEN format('the execution has ended (%s): only late facts (TokensUpdated, ArtifactRecorded, LogRecorded) may follow',
-                            coalesce(j.moved_state, j.stored_state))
+                            j.state_before)
                         ELSE format('not allowed while the execution is %s; allowed while: %s',
-                            coalesce(j.moved_state, j.stored_state), array_to_string(j.execution_from, ', '))
+                            j.state_before, array_to_string(j.execution_from, ', '))
                     END
                 WHEN j.event_type = 'WorkflowCompleted' AND j.open_calls > 0 THEN format(
                     '%s agent call(s) are still open: complete or fail them first', j.open_calls)
@@ -338,22 +325,36 @@ BEGIN
             /*prepared_columns*/
         FROM judged j
     ),
-    digested AS (
+    digested AS MATERIALIZED (
         SELECT d.*, leaf(ROW(/*row_columns*/, NULL, NULL)::workflow_events) AS leaf
         FROM prepared d
     ),
-    hashed AS (
-        SELECT d.*, chain_hash(d.hash_before, d.leaf) OVER (PARTITION BY d.execution_id ORDER BY d.sequence) AS hash
+    chained AS (
+        SELECT d.ordinal, chain_hash(d.hash_before, d.leaf) OVER (PARTITION BY d.execution_id ORDER BY d.sequence) AS hash
         FROM digested d
     )
     SELECT
-        array_agg(ROW(/*row_columns*/, d.leaf, d.hash)::workflow_events),
+        array_agg(ROW(/*row_columns*/, d.leaf, c.hash)::workflow_events),
         substr(min((lpad(d.ordinal::text, 19, '0') || format('%s (sequence %s): %s', d.event_type, d.sequence, d.problem)) COLLATE "C")
-            FILTER (WHERE d.problem IS NOT NULL), 20),
-        array_agg(DISTINCT d.event_type)
-    INTO stored, problem, types
-    FROM hashed d;
+            FILTER (WHERE d.problem IS NOT NULL), 20)
+    FROM digested d
+    JOIN chained c ON c.ordinal = d.ordinal;
+END $$;
 
+CREATE FUNCTION apply_batch(p_epoch integer, given append_staging[], p_history boolean) RETURNS bigint
+LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
+-- Stores a batch and moves heads and projections; the caller holds the locks.
+DECLARE
+    stored workflow_events[];
+    problem text;
+    types text[] := ARRAY(SELECT DISTINCT g.event_type FROM unnest(given) g);
+BEGIN
+    IF 'TokensUpdated' = ANY (types) THEN
+        given := given || budget_breaches(given);
+        types := types || 'BudgetExceeded'::text;
+    END IF;
+    SELECT p.stored, p.problem INTO stored, problem
+    FROM prepare_batch(p_epoch, pg_current_xact_id()::text::bigint, given, p_history) p;
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING
             ERRCODE = CASE WHEN problem ~ '\): sequence: ' THEN 'LG002' ELSE 'LG001' END, MESSAGE = problem;
@@ -428,7 +429,7 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(given) g WHERE g.execution_id IS DISTINCT FROM p_execution_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'execution_id: an event belongs to another execution';
     END IF;
-    IF apply_batch(epoch, NULL, given, p_history) = 0 THEN
+    IF apply_batch(epoch, given, p_history) = 0 THEN
         RETURN QUERY SELECT before + 1, before, false;
         RETURN;
     END IF;
@@ -470,7 +471,7 @@ BEGIN
     FOR key IN SELECT DISTINCT stripe(s.execution_id) FROM append_staging s WHERE s.batch = p_batch ORDER BY 1 LOOP
         PERFORM pg_advisory_xact_lock(19524, key);
     END LOOP;
-    appended := apply_batch(epoch, p_batch, NULL, p_history);
+    appended := apply_batch(epoch, ARRAY(SELECT s FROM append_staging s WHERE s.batch = p_batch), p_history);
     DELETE FROM append_staging s WHERE s.batch = p_batch;
     RETURN appended;
 END $$;

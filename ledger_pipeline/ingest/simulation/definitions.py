@@ -36,8 +36,9 @@ class Effort:
     output_tokens: int
 
 
+TINY = Effort((2, 4), 320, 40)
 LIGHT = Effort((1, 1), 1_400, 220)
-STANDARD = Effort((1, 2), 5_200, 650)
+STANDARD = Effort((1, 3), 5_200, 650)
 DEEP = Effort((2, 4), 16_000, 1_400)
 AGENTIC = Effort((4, 9), 28_000, 900)
 

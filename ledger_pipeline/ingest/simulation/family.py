@@ -8,12 +8,12 @@ from uuid import UUID
 
 from ledger_pipeline.events.catalogue import Event
 from ledger_pipeline.events.enums import ExecutionKind, OperatorKind
+from ledger_pipeline.ingest.simulation.calls import later
 from ledger_pipeline.ingest.simulation.definitions import draw
 from ledger_pipeline.ingest.simulation.fate import Ending, Fate, Run
 from ledger_pipeline.ingest.simulation.journal import Journal, Position, Price, by
 from ledger_pipeline.ingest.simulation.population import population, uuid7
 from ledger_pipeline.ingest.simulation.rhythm import Rhythm
-from ledger_pipeline.ingest.simulation.steps import later
 from ledger_pipeline.ingest.simulation.walk import Walk
 from ledger_pipeline.ingest.simulation.workflows import WORKFLOWS
 
@@ -34,9 +34,7 @@ class Family:
             again = replace(run.fate, ending=Ending.COMPLETED, strikes_at="", quick=True)
             user = by(run.user, OperatorKind.USER)
             starts = later(walk.ended, 600, self._rng)
-            self._walk(
-                replace(run, starts=starts, fate=again, trigger=user, retry_of=walk.journal.execution_id)
-            )
+            self._walk(replace(run, starts=starts, fate=again, trigger=user, retry_of=walk.journal.execution_id))
 
     def events(self, price: Price | None, until: datetime) -> list[Event]:
         """All events up to `until` in order of time, so that whatever an event refers to comes before it."""

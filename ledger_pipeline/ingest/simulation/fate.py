@@ -37,8 +37,8 @@ class Habits:
     """How likely the incidental events are."""
 
     retry: float = 0.07
-    pause: float = 0.03
-    log: float = 0.45
+    pause: float = 0.015
+    log: float = 0.6
     context: float = 0.25
     unplanned: float = 0.02
     late: float = 0.06

@@ -63,10 +63,7 @@ TIERS: dict[str, tuple[Adoption, ...]] = {
         Adoption(_anthropic("claude-haiku-4-5", 150), 1, 5),
         Adoption(_google("gemini-2.5-flash", 200), 2, 3),
     ),
-    "in_house": (
-        Adoption(Model(IN_HOUSE_MODEL, None, 60), 1, 1),
-        Adoption(_openai("gpt-4o-mini", 120), 0, 2),
-    ),
+    "in_house": (Adoption(Model(IN_HOUSE_MODEL, None, 60), 1, 1),),
 }
 AGENT_TIERS: dict[str, str] = {
     "security-analyst": "flagship",

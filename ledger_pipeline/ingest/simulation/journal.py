@@ -46,7 +46,7 @@ class Position:
     attempt: int = 1
 
 
-_OF_STEP = ("step_id", "step_name", "agent_id", "agent_name", "attempt")
+_OF_CALL = ("step_id", "step_name", "agent_id", "agent_name", "attempt", "call_id", "model_call_id")
 
 
 class Budget(StrEnum):
@@ -140,7 +140,7 @@ class Journal:
                     "operator_id": "budget-guard",
                     "operator_kind": OperatorKind.SYSTEM,
                 }
-                shared = {key: note.fields[key] for key in (*_OF_STEP, "occurred_at", "model_call_id")}
+                shared = {key: note.fields[key] for key in ("occurred_at", *_OF_CALL)}
                 notes.append(Note(BudgetExceeded, self._envelope | shared | breach))
         usages: dict[int, TokensUpdated] = {}
         for sequence, note in enumerate(notes, 1):

@@ -14,6 +14,11 @@ _GROWTH = 1.8
 """The last day carries 1 + this many times the first day's traffic."""
 
 
+def randomness(name: str) -> Random:
+    """A generator that gives the same numbers for the same name, in every process."""
+    return Random(name)  # noqa: S311  made-up traffic, no secrets
+
+
 class Rhythm:
     """Draws instants of the `days` days up to `now`."""
 
@@ -22,7 +27,7 @@ class Rhythm:
         self.now = now
         midnight = datetime.combine(self.start.date(), time(), tzinfo=now.tzinfo)
         self._midnights = [midnight + timedelta(days=day) for day in range((now.date() - midnight.date()).days + 1)]
-        noise = Random(f"{seed}/days")
+        noise = randomness(f"{seed}/days")
         office = [
             _WEEKDAYS[day.weekday()] * (1 + _GROWTH * number / len(self._midnights)) * noise.lognormvariate(0, 0.18)
             for number, day in enumerate(self._midnights)
@@ -30,8 +35,7 @@ class Rhythm:
         self._office = list(accumulate(office))
         self._hours = list(accumulate(_OFFICE_HOURS))
         self._spikes = {
-            day.date(): noise.uniform(3, 9)
-            for day in noise.sample(self._midnights, k=1 + len(self._midnights) // 75)
+            day.date(): noise.uniform(3, 9) for day in noise.sample(self._midnights, k=1 + len(self._midnights) // 75)
         }
 
     def elapsed(self, instant: datetime) -> float:

@@ -32,6 +32,7 @@ SCENES: tuple[Scene, ...] = (
     Scene("support_triage", _fate(ending=Ending.ABORTED, strikes_at="draft_answer", budget=Budget.CROSSED_USD)),
     Scene("scaling_decision", _fate(branch=False, budget=Budget.AMPLE)),
     Scene("cost_analysis", _fate()),
+    Scene("edge_labelling", _fate()),
 )
 SHOWCASE_EXECUTIONS = sum(scene.executions for scene in SCENES)
 """From this many executions on, every event type occurs."""

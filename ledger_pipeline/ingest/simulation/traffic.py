@@ -1,18 +1,18 @@
 """Which executions there are in a window and when each starts; families of them, in order of time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 
 from ledger_pipeline.events.catalogue import Event
 from ledger_pipeline.events.enums import OperatorKind
 from ledger_pipeline.ingest.simulation.definitions import Workflow, draw
-from ledger_pipeline.ingest.simulation.fate import Ending, Fate, Run, Stall
 from ledger_pipeline.ingest.simulation.family import Family
+from ledger_pipeline.ingest.simulation.fate import Ending, Fate, Run, Stall
 from ledger_pipeline.ingest.simulation.journal import SCHEDULER, Budget, Operator, Price, by
 from ledger_pipeline.ingest.simulation.population import Member, population
-from ledger_pipeline.ingest.simulation.rhythm import Rhythm
+from ledger_pipeline.ingest.simulation.rhythm import Rhythm, randomness
 from ledger_pipeline.ingest.simulation.showcase import SCENES, Scene
 from ledger_pipeline.ingest.simulation.workflows import WORKFLOWS
 
@@ -54,7 +54,7 @@ class Traffic:
 
     def ids(self, name: str) -> Random:
         """Randomness of identifiers: other arguments never make the same ones."""
-        return Random(f"{self._key}/{name}")
+        return randomness(f"{self._key}/{name}")
 
     def families(self, price: Price | None) -> Iterator[list[Event]]:
         """The events of each family, families in the order of their starts."""
@@ -84,7 +84,7 @@ class Traffic:
 
     def _show(self, number: int, scene: Scene) -> _Planned:
         key = f"show/{number}"
-        rng = Random(f"{self._seed}/{key}")
+        rng = randomness(f"{self._seed}/{key}")
         workflow = WORKFLOWS[scene.workflow]
         # Within the window's first hours, however short the window is.
         starts = self.rhythm.start + timedelta(minutes=2 + 20 * number)
@@ -97,7 +97,7 @@ class Traffic:
     def _stall(self, number: int) -> _Planned:
         """An execution that has not ended when the window does."""
         key = f"stall/{number}"
-        rng = Random(f"{self._seed}/{key}")
+        rng = randomness(f"{self._seed}/{key}")
         stall = list(Stall)[number % len(Stall)]
         fitting = [workflow for workflow in WORKFLOWS.values() if not workflow.child_switch and not workflow.scheduled]
         if stall is Stall.INPUT:
@@ -114,7 +114,7 @@ class Traffic:
     def _draw(self, number: int, room: int) -> tuple[_Planned, int]:
         """The `number`-th ordinary family, at most `room` executions large, and its size."""
         key = f"run/{number}"
-        rng = Random(f"{self._seed}/{key}")
+        rng = randomness(f"{self._seed}/{key}")
         workflow = rng.choices(list(WORKFLOWS.values()), weights=[workflow.share for workflow in WORKFLOWS.values()])[0]
         starts = self.rhythm.instant(rng, scheduled=workflow.scheduled)
         more = room > 1 and starts < self._now - _SETTLED
@@ -129,8 +129,7 @@ class Traffic:
         rerun = ending is Ending.FAILED and more and rng.random() < _RERUN_CHANCE
         fate = self._fate(workflow, ending, starts, rng, quick=links or rerun)
         run = self._run(workflow, starts, fate, rng)
-        run = Run(**{**vars(run), "parameters": parameters})
-        return _Planned(key, rng, run, rerun), 2 if links or rerun else 1
+        return _Planned(key, rng, replace(run, parameters=parameters), rerun), 2 if links or rerun else 1
 
     def _fate(self, workflow: Workflow, ending: Ending, starts: datetime, rng: Random, *, quick: bool) -> Fate:
         if ending is Ending.ABORTED:

@@ -6,16 +6,17 @@ from typing import Any
 
 from ledger_pipeline.events import catalogue as events
 from ledger_pipeline.events.enums import ArtifactType, Decision, LogLevel, OperatorKind, StepType
+from ledger_pipeline.ingest.simulation.calls import Calls, later
 from ledger_pipeline.ingest.simulation.definitions import LIGHT, Product, Step, draw
 from ledger_pipeline.ingest.simulation.fate import Ending, Run, Stall
 from ledger_pipeline.ingest.simulation.journal import WATCHDOG, Budget, Journal, Operator, Position, by
+from ledger_pipeline.ingest.simulation.people import People
 from ledger_pipeline.ingest.simulation.population import population
 from ledger_pipeline.ingest.simulation.rhythm import Rhythm
-from ledger_pipeline.ingest.simulation.steps import Link, Performance, later
+from ledger_pipeline.ingest.simulation.steps import Link, Steps
 
 _UNPLANNED = Step("double_check", agent="quality-inspector", effort=LIGHT, max_attempts=1)
 _LATE_PRODUCT = Product(ArtifactType.REPORT, "post-mortem.md", "text/markdown", 6_000)
-_LONGEST_WAIT = timedelta(hours=20)
 
 
 class Walk:
@@ -27,9 +28,10 @@ class Walk:
         self._run = run
         self._fate = run.fate
         self._rng = rng
-        owner = population().agent(run.workflow.agent)
-        self._agent = by(owner, OperatorKind.AGENT)
-        self._steps = Performance(journal, run.fate, owner, run.parameters, rhythm, rng, link)
+        self._agent = by(population().agent(run.workflow.agent), OperatorKind.AGENT)
+        self._people = People(journal, run, self._agent, rng)
+        self._calls = Calls(journal, run.fate, rhythm, rng)
+        self._steps = Steps(journal, run, self._calls, rng, link)
 
     def go(self) -> None:
         """Walks the whole life cycle."""
@@ -57,7 +59,11 @@ class Walk:
     def _create(self, top: list[Position], at: datetime) -> None:
         run = self._run
         parent, parent_step = run.parent or (None, None)
-        optional = {"parent_execution_id": parent, "parent_step_id": parent_step, "retry_of": run.retry_of}
+        optional: dict[str, Any] = {
+            "parent_execution_id": parent,
+            "parent_step_id": parent_step,
+            "retry_of": run.retry_of,
+        }
         self.journal.note(
             events.WorkflowCreated,
             at,
@@ -90,85 +96,20 @@ class Walk:
         actions = [position for position in sure if position.step.type is StepType.ACTION]
         return self._rng.choice(fitting or actions)
 
-    def _user(self) -> Operator:
-        return by(population().approver(self._run.customer.id, self._rng), OperatorKind.USER)
-
-    def _answered(self, at: datetime) -> datetime:
-        """When a person who is asked now has answered."""
-        if self._fate.quick:
-            return later(at, 90, self._rng)
-        return at + min(timedelta(seconds=self._rng.lognormvariate(7.3, 1.4)), _LONGEST_WAIT)
-
     def _perform(self, position: Position, at: datetime) -> datetime:
         rng, habits, step = self._rng, self._fate.habits, position.step
         at = later(at, 0.3, rng)
-        if rng.random() < habits.pause / 2:
-            self.journal.note(events.WorkflowPaused, at, self._user(), reason="paused by hand")
-            at = self._answered(at)
-            self.journal.note(events.WorkflowResumed, at, self._user(), reason="resumed by hand")
-            at = later(at, 0.3, rng)
+        if rng.random() < habits.pause:
+            at = later(self._people.pause(at), 0.3, rng)
         if step.question:
-            self._ask(position, at)
-            at = self._answered(at)
-            answer = draw(step.answer, rng)
-            self.journal.note(
-                events.InputReceived, at, by(self._run.user, OperatorKind.USER), position, user_input=answer
-            )
-            at = later(at, 0.3, rng)
+            at = later(self._people.answer(position, at), 0.3, rng)
         if step.approval:
-            at = later(self._decide(position, at, Decision.APPROVED), 0.3, rng)
+            at = later(self._people.decide(position, at, Decision.APPROVED), 0.3, rng)
         at = self._steps.perform(position, at)
         if step.type is StepType.ACTION and rng.random() < habits.context:
             at = later(at, 0.05, rng)
             patch = {"notes": {step.name: rng.choice(("checked", "assumed", None))}, "last_step": step.name}
             self.journal.note(events.ContextUpdated, at, self._agent, patch=patch)
-        return at
-
-    def _ask(self, position: Position, at: datetime) -> None:
-        step = position.step
-        self.journal.note(
-            events.InputRequested,
-            at,
-            self._agent,
-            position,
-            prompt=step.question or f"What should {step.name} look at first?",
-            input_schema=step.input_schema or {"type": "object"},
-        )
-
-    def _request_approval(self, position: Position, at: datetime) -> Any:
-        approval_id = self.journal.new_id(at)
-        self.journal.note(
-            events.ApprovalRequested,
-            at,
-            self._agent,
-            position,
-            approval_id=approval_id,
-            approval_subject=position.step.approval or f"Go on with {position.step.name}",
-            requested_from=self._user().id,
-            details={"risk": self._rng.choice(("low", "medium", "high"))},
-        )
-        return approval_id
-
-    def _decide(self, position: Position, at: datetime, decision: Decision) -> datetime:
-        approval_id = self._request_approval(position, at)
-        asked = later(at, 0.2, self._rng)
-        waits_paused = self._rng.random() < 0.4
-        if waits_paused:
-            self.journal.note(events.WorkflowPaused, asked, self._agent, reason="waits for an approval")
-        at = max(self._answered(asked), asked + timedelta(seconds=1))
-        comments = ("ok", "go ahead", None) if decision is Decision.APPROVED else ("too risky now", "over budget")
-        self.journal.note(
-            events.ApprovalApplied,
-            at,
-            self._user(),
-            position,
-            approval_id=approval_id,
-            decision=decision,
-            decision_comment=self._rng.choice(comments),
-        )
-        if waits_paused:
-            at = later(at, 0.05, self._rng)
-            self.journal.note(events.WorkflowResumed, at, self._agent, reason="the approval was decided")
         return at
 
     def _complete(self, top: list[Position], at: datetime) -> None:
@@ -192,24 +133,29 @@ class Walk:
             return
         match self._fate.ending:
             case Ending.REJECTED:
-                at = later(self._decide(position, at, Decision.REJECTED), 0.3, self._rng)
+                at = later(self._people.decide(position, at, Decision.REJECTED), 0.3, self._rng)
                 self._fail(at, "approval_rejected", f"{position.step.name} was not approved", position)
             case Ending.FAILED:
                 at, code, message = self._exhaust(position, at)
                 self._fail(later(at, 0.2, self._rng), code, message, position)
             case Ending.CANCELLED if position.step.question:
-                self._ask(position, at)
-                self._stop(events.WorkflowCancelled, self._answered(at), self._user(), reason="no longer needed")
+                self._people.ask(position, at)
+                self._stop(
+                    events.WorkflowCancelled,
+                    self._people.answered(at),
+                    self._people.somebody(),
+                    reason="no longer needed",
+                )
             case Ending.CANCELLED:
-                at = self._steps.work(position, self._steps.dispatch(position, at), at)
-                self._stop(events.WorkflowCancelled, at, self._user(), reason="started by mistake")
+                at = self._calls.work(position, self._calls.dispatch(position, at), at)
+                self._stop(events.WorkflowCancelled, at, self._people.somebody(), reason="started by mistake")
             case Ending.ABORTED:
-                at = self._steps.work(position, self._steps.dispatch(position, at), at)
+                at = self._calls.work(position, self._calls.dispatch(position, at), at)
                 if self.journal.usages:
                     self.journal.usages[-1].crosses = True
                 self._stop(events.ExecutionAborted, at, WATCHDOG, reason="the budget is exceeded")
             case _:
-                self._steps.dispatch(position, at)
+                self._calls.dispatch(position, at)
                 limit = timedelta(minutes=self._run.workflow.limit_minutes)
                 at = max(self._started + limit, at) + timedelta(seconds=5)
                 reason = f"{position.step.name} did not answer"
@@ -218,19 +164,19 @@ class Walk:
 
     def _exhaust(self, position: Position, at: datetime) -> tuple[datetime, str, str]:
         """Every attempt at a step fails."""
-        call_id = self._steps.dispatch(position, at)
-        at = self._steps.work(position, call_id, at)
+        call_id = self._calls.dispatch(position, at)
+        at = self._calls.work(position, call_id, at)
         while position.attempt < position.step.max_attempts:
-            call_id, at = self._steps.fail_and_retry(position, call_id, at)
-            at = self._steps.work(position, call_id, at)
+            call_id, at = self._calls.fail_and_retry(position, call_id, at)
+            at = self._calls.work(position, call_id, at)
         for product in position.step.products:
             if product.type is ArtifactType.ALERT:
-                self._steps.record(product, at, position)
+                self._calls.record(product, at, position)
         at = later(at, 0.1, self._rng)
-        return at, *self._steps.fail(position, call_id, at)
+        return at, *self._calls.fail(position, call_id, at)
 
     def _fail(self, at: datetime, code: str, message: str, position: Position) -> None:
-        self._steps.log(LogLevel.ERROR, f"gave up: {message}", at, position)
+        self._calls.log(LogLevel.ERROR, f"gave up: {message}", at, position)
         details = {"step": position.step.name, "attempts": position.attempt}
         at = later(at, 0.1, self._rng)
         self._stop(
@@ -244,24 +190,24 @@ class Walk:
     def _stall(self, position: Position, at: datetime) -> None:
         match self._fate.stall:
             case Stall.PAUSED:
-                self.journal.note(events.WorkflowPaused, at, self._user(), reason="paused by hand")
+                self.journal.note(events.WorkflowPaused, at, self._people.somebody(), reason="paused by hand")
             case Stall.INPUT:
-                self._ask(position, at)
+                self._people.ask(position, at)
             case Stall.APPROVAL:
-                self._request_approval(position, at)
+                self._people.request_approval(position, at, self._people.somebody())
             case _:
-                self._steps.dispatch(position, at)
+                self._calls.dispatch(position, at)
 
     def _end(self, at: datetime) -> None:
         """The end, and sometimes what becomes known only after it."""
         self.ended = at
-        if self._steps.last_call is None or self._rng.random() >= self._fate.habits.late:
+        if self._calls.last is None or self._rng.random() >= self._fate.habits.late:
             return
-        position, call_id, model = self._steps.last_call
-        at = self._steps.model_call(position, call_id, model, later(at, 30, self._rng))
+        position, call_id, model = self._calls.last
+        at = self._calls.model_call(position, call_id, model, later(at, 30, self._rng))
         at = later(at, 5, self._rng)
-        self._steps.log(LogLevel.INFO, "usage of a call that was still billed", at, position)
-        self._steps.record(_LATE_PRODUCT, later(at, 20, self._rng), position)
+        self._calls.log(LogLevel.INFO, "usage of a call that was still billed", at, position)
+        self._calls.record(_LATE_PRODUCT, later(at, 20, self._rng), position)
 
 
 def _entries(position: Position) -> list[events.PlanStep]:

@@ -1,10 +1,11 @@
-"""The workflows that simulated customers run."""
+"""The workflows that simulated customers run. Long because it is data: one entry after the other, no logic."""
 
 from ledger_pipeline.events.enums import ArtifactType, StepType, WorkflowType
 from ledger_pipeline.ingest.simulation.definitions import (
     AGENTIC,
     DEEP,
     LIGHT,
+    TINY,
     Between,
     Product,
     Step,
@@ -107,7 +108,7 @@ QUALITY_CHECK = Workflow(
             output={"findings": Between(0, 40)},
             products=(Product(ArtifactType.DIAGNOSTIC, "diagnostics.json", "application/json", 60_000),),
         ),
-        Step("label_samples", agent="edge-classifier", effort=LIGHT, output={"labels": Between(100, 2000)}),
+        Step("label_samples", agent="support-triager", effort=LIGHT, output={"labels": Between(100, 2000)}),
         Step(
             "evaluate_quality",
             agent="quality-inspector",
@@ -130,7 +131,10 @@ CODE_REVIEW = Workflow(
             "review_code",
             agent="code-reviewer",
             effort=AGENTIC,
-            output={"review": ("looks good", "needs error handling", "split the change"), "suggestions": Between(0, 14)},
+            output={
+                "review": ("looks good", "needs error handling", "split the change"),
+                "suggestions": Between(0, 14),
+            },
         ),
         Step("analyze_security", agent="security-analyst", effort=DEEP, output={"vulnerabilities": Between(0, 3)}),
         Step(
@@ -273,7 +277,7 @@ ANOMALY_DETECTION = Workflow(
     parameters={"metric": ("spend", "latency", "error_rate"), "window_minutes": (15, 60)},
     steps=(
         Step("scan_metrics", agent="anomaly-detective", effort=LIGHT, output={"suspects": Between(0, 6)}),
-        Step("classify_suspects", agent="edge-classifier", effort=LIGHT, output={"score": Between(1, 100)}),
+        Step("classify_suspects", agent="anomaly-detective", effort=LIGHT, output={"score": Between(1, 100)}),
         Step(
             "is_anomalous",
             type=StepType.CONDITION,
@@ -343,7 +347,7 @@ SUPPORT_TRIAGE = Workflow(
         Step("classify_ticket", agent="support-triager", effort=LIGHT, output={"topic": ("billing", "bug", "how-to")}),
         Step("find_similar", tool="search_tickets", seconds=1.5, output={"matches": Between(0, 12)}),
         Step("draft_answer", agent="support-writer", effort=DEEP, output={"words": Between(80, 600)}),
-        Step("check_tone", agent="edge-classifier", effort=LIGHT, output={"polite": (True,)}),
+        Step("check_tone", agent="quality-inspector", effort=LIGHT, output={"polite": (True,)}),
     ),
     output={"resolution": ("answered", "escalated")},
 )
@@ -405,6 +409,21 @@ SERVER_ROLLOUT = Workflow(
     limit_minutes=720,
 )
 
+EDGE_LABELLING = Workflow(
+    name="edge_labelling",
+    type=WorkflowType.QUALITY_CHECK,
+    mode="analysis",
+    agent="edge-classifier",
+    share=1.2,
+    parameters={"site": ("harbour", "depot", "store-12"), "images": Between(20, 400)},
+    steps=(
+        Step("fetch_images", tool="fetch_images", seconds=6, output={"images": Between(20, 400)}),
+        Step("label_images", agent="edge-classifier", effort=TINY, output={"labels": Between(20, 400)}),
+        Step("spot_check", agent="quality-inspector", effort=LIGHT, output={"agreement": Between(80, 100)}),
+    ),
+    output={"accepted": (True, False)},
+)
+
 WORKFLOWS: dict[str, Workflow] = {
     workflow.name: workflow
     for workflow in (
@@ -421,6 +440,7 @@ WORKFLOWS: dict[str, Workflow] = {
         SUPPORT_TRIAGE,
         RESEARCH_BRIEF,
         SERVER_ROLLOUT,
+        EDGE_LABELLING,
     )
 }
 """Every workflow by name."""

@@ -1,10 +1,10 @@
--- What re-pricing runs found: one row a CostRecalculated; `event_id` is the usage that it corrects.
+-- What re-pricing runs found: one row a CostRecalculated; `execution_id` and `model_call_id` name the call it corrects.
 SELECT
-    CAST(target_event_id AS UUID) AS event_id,
-    CAST(event_id AS UUID) AS correction_event_id,
-    week,
+    CAST(target_execution_id AS UUID) AS execution_id,
+    model_call_id,
     CAST(execution_id AS UUID) AS run_id,
-    recorded_at,
+    sequence AS run_sequence,
+    week,
     old_cost_usd,
     new_cost_usd,
     difference_usd

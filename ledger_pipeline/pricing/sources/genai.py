@@ -45,10 +45,11 @@ def _rows(provider: str, model: str, label: Label, timeline: Timeline) -> Iterat
 
 
 def _model_prices(provider: str, model: genai.ModelInfo) -> Iterator[Price]:
-    standard = standard_timeline(model)
+    standard: Timeline = standard_timeline(model)
     if not standard and model.id.endswith(FREE_SUFFIX):
         # No price at all means many things here (free, by subscription, unknown): free only where the name says so.
-        standard = {(ANY, kind, 0): [(EARLIEST, Decimal(0))] for kind in ("input", "output")}
+        for kind in ("input", "output"):
+            standard[ANY, kind, 0] = [(EARLIEST, Decimal(0))]
     yield from _rows(provider, model.id, Label(), standard)
     for label, timeline in variant_timelines(model).items():
         yield from _rows(provider, model.id, label, timeline)
@@ -79,7 +80,7 @@ def _catalogue() -> PriceCatalogue:
 class GenaiPrices:
     """The `genai-prices` package: dated prices, context tiers, service tiers and daily windows, offline."""
 
-    name: Final = "genai-prices"
+    name = "genai-prices"
 
     def read(self, now: datetime) -> PriceCatalogue:
         """The installed package's catalogue, the same at any time."""

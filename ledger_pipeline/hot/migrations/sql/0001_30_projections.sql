@@ -70,7 +70,7 @@ CREATE TRIGGER workflow_executions_touched BEFORE UPDATE ON workflow_executions
 
 CREATE TABLE workflow_steps (
     id uuid PRIMARY KEY,
-    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE,
+    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     parent_step_id uuid,
     path text NOT NULL,
     step_order integer NOT NULL,
@@ -108,7 +108,7 @@ CREATE TRIGGER workflow_steps_touched BEFORE UPDATE ON workflow_steps
 
 CREATE TABLE executions (
     id uuid PRIMARY KEY,
-    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE,
+    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     step_id uuid NOT NULL,
     agent_id uuid,
     agent_name text,
@@ -138,7 +138,7 @@ CREATE TRIGGER executions_touched BEFORE UPDATE ON executions
 
 CREATE TABLE workflow_approvals (
     id uuid PRIMARY KEY,
-    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE,
+    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     step_id uuid,
     call_id uuid,
     subject text NOT NULL,
@@ -154,7 +154,7 @@ CREATE INDEX workflow_approvals_execution ON workflow_approvals (execution_id, s
 
 CREATE TABLE workflow_artifacts (
     id uuid PRIMARY KEY,
-    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE,
+    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     step_id uuid,
     artifact_type artifact_type NOT NULL,
     name text NOT NULL,
@@ -168,7 +168,7 @@ CREATE TABLE workflow_artifacts (
 CREATE INDEX workflow_artifacts_type ON workflow_artifacts (execution_id, artifact_type);
 
 CREATE TABLE execution_log (
-    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE,
+    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     sequence bigint NOT NULL,
     "timestamp" timestamptz NOT NULL,
     level text NOT NULL,
@@ -181,7 +181,7 @@ CREATE TABLE execution_log (
 CREATE INDEX execution_log_level ON execution_log (level, "timestamp");
 
 CREATE TABLE append_keys (
-    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE,
+    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     key text NOT NULL CHECK (key <> ''),
     request_hash bytea NOT NULL,
     first_sequence bigint NOT NULL,
@@ -191,7 +191,7 @@ CREATE TABLE append_keys (
 COMMENT ON TABLE append_keys IS 'Idempotency keys: the same key and content answers as the first time.';
 
 CREATE TABLE usage_keys (
-    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE,
+    execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     model_call_id text NOT NULL,
     PRIMARY KEY (execution_id, model_call_id)
 );

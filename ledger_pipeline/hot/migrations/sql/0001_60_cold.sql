@@ -193,35 +193,58 @@ BEGIN
 END
 $$;
 
--- Step 1 of the roll, and the way to take a week over: closes the week and every earlier one to appends, makes its
--- manifest row, and gives the caller the right to go on by raising the fencing token. Of a committed week, the row.
-CREATE FUNCTION seal_week(of_week date, as_of timestamptz) RETURNS archive_manifest
+-- Step 1 of the roll, in two transactions, so that appends wait only for this short one: no append reaches the week, or
+-- an earlier one, any more. A week without events moves nothing.
+CREATE FUNCTION close_week(of_week date, as_of timestamptz) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, ledger, pg_temp
 SET lock_timeout = '2s'
 AS $$
 DECLARE
-    row_of_week archive_manifest;
-    bounds record;
+    has_events boolean;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'a week is sealed in a READ COMMITTED transaction only' USING ERRCODE = '55000';
+        RAISE EXCEPTION 'a week is closed in a READ COMMITTED transaction only' USING ERRCODE = 'LG005';
     END IF;
     IF extract(isodow FROM of_week) <> 1 THEN
-        RAISE EXCEPTION '% is not a Monday: name a week by its first day', of_week USING ERRCODE = '22023';
+        RAISE EXCEPTION '% is not a Monday: name a week by its first day', of_week USING ERRCODE = 'LG005';
+    END IF;
+    IF EXISTS (SELECT FROM ledger_state WHERE first_open_week > of_week) THEN
+        RETURN true;
     END IF;
     IF (of_week + 7)::timestamp AT TIME ZONE 'UTC' > as_of THEN
         RAISE EXCEPTION 'the week % is not over at %: only a past week can be sealed', of_week, as_of
-            USING ERRCODE = '55000';
+            USING ERRCODE = 'LG005';
     END IF;
+    -- Appends hold it shared: once it is ours, every append that could still reach this week has ended.
+    PERFORM pg_advisory_xact_lock(19524, 2000);
+    EXECUTE format('SELECT EXISTS (SELECT FROM ledger.workflow_events WHERE week = %L)', of_week) INTO has_events;
+    UPDATE ledger_state SET first_open_week = of_week + 7 WHERE has_events AND first_open_week < of_week + 7;
+    RETURN has_events;
+END
+$$;
+
+-- Makes the manifest row of a closed week, and gives the caller the right to go on by raising the fencing token: also
+-- the way to take an interrupted roll over. Gives the row as it is when the week is committed, NULL when it is empty.
+CREATE FUNCTION seal_week(of_week date) RETURNS archive_manifest
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, ledger, pg_temp
+AS $$
+DECLARE
+    row_of_week archive_manifest;
+    bounds record;
+BEGIN
     UPDATE archive_manifest SET fencing_token = fencing_token + (state <> 'committed')::integer
     WHERE week = of_week RETURNING * INTO row_of_week;
     IF FOUND THEN
         RETURN row_of_week;
     END IF;
-
-    -- Appends hold it shared: once it is ours, every append that could still reach this week has ended.
-    PERFORM pg_advisory_xact_lock(19524, 2000);
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'a week is sealed in a READ COMMITTED transaction only' USING ERRCODE = 'LG005';
+    END IF;
+    IF EXISTS (SELECT FROM ledger_state WHERE first_open_week <= of_week) THEN
+        RAISE EXCEPTION 'the week % is still open: close it first', of_week USING ERRCODE = 'LG005';
+    END IF;
     EXECUTE format(
         'SELECT sum(events)::bigint AS events,
                 min(epoch) AS first_epoch, (array_agg(least_tx ORDER BY epoch))[1] AS first_tx,
@@ -229,9 +252,8 @@ BEGIN
          FROM (SELECT epoch, count(*) AS events, min(tx) AS least_tx, max(tx) AS greatest_tx
                FROM ledger.workflow_events WHERE week = %L GROUP BY epoch) AS of_epoch', of_week) INTO bounds;
     IF bounds.events IS NULL THEN
-        RAISE EXCEPTION 'the week % has no events: there is nothing to seal', of_week USING ERRCODE = 'P0002';
+        RETURN NULL;
     END IF;
-    UPDATE ledger_state SET first_open_week = of_week + 7 WHERE first_open_week < of_week + 7;
     INSERT INTO archive_manifest
         (week, state, fencing_token, instance_id, events, first_epoch, first_tx, last_epoch, last_tx)
     SELECT of_week, 'sealed', 1, instance_id,
@@ -252,10 +274,10 @@ DECLARE
 BEGIN
     SELECT * INTO row_of_week FROM archive_manifest WHERE week = of_week FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'the week % is not sealed', of_week USING ERRCODE = '55000';
+        RAISE EXCEPTION 'the week % is not sealed', of_week USING ERRCODE = 'LG005';
     END IF;
     IF row_of_week.fencing_token <> token THEN
-        RAISE EXCEPTION 'another process has taken the roll of the week % over', of_week USING ERRCODE = '55006';
+        RAISE EXCEPTION 'another process has taken the roll of the week % over', of_week USING ERRCODE = 'LG005';
     END IF;
     RETURN row_of_week;
 END
@@ -274,18 +296,18 @@ DECLARE
     written record;
 BEGIN
     IF row_of_week.state = 'committed' THEN
-        RAISE EXCEPTION 'the week % is committed: its files are final', of_week USING ERRCODE = '55000';
+        RAISE EXCEPTION 'the week % is committed: its files are final', of_week USING ERRCODE = 'LG005';
     END IF;
     SELECT n INTO covering FROM checkpoints
     WHERE epoch = row_of_week.last_epoch AND end_tx > row_of_week.last_tx ORDER BY n LIMIT 1;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'the week % does not lie below a checkpoint: close one first', of_week USING ERRCODE = '55000';
+        RAISE EXCEPTION 'the week % does not lie below a checkpoint: close one first', of_week USING ERRCODE = 'LG005';
     END IF;
     SELECT sum(events)::bigint AS events, sum(bytes)::bigint AS bytes INTO written
     FROM jsonb_to_recordset(week_files) AS file (events bigint, bytes bigint);
     IF written.events IS DISTINCT FROM row_of_week.events THEN
         RAISE EXCEPTION 'the files of week % hold % events, the week has %', of_week, written.events, row_of_week.events
-            USING ERRCODE = '55000';
+            USING ERRCODE = 'LG005';
     END IF;
     UPDATE archive_manifest
     SET state = 'written', checkpoint = covering, root = files_root, bytes = written.bytes, files = week_files,
@@ -307,7 +329,7 @@ DECLARE
 BEGIN
     IF row_of_week.state NOT IN ('written', 'verified') THEN
         RAISE EXCEPTION 'the week % is %: only a written week can be verified', of_week, row_of_week.state
-            USING ERRCODE = '55000';
+            USING ERRCODE = 'LG005';
     END IF;
     SELECT * INTO hot FROM week_root(of_week);
     IF (found_events, found_root) IS DISTINCT FROM (hot.events, hot.root)
@@ -315,7 +337,7 @@ BEGIN
     THEN
         RAISE EXCEPTION 'the files of week % (% events, root %) differ from its hot rows (% events, root %)',
             of_week, found_events, encode(found_root, 'hex'), hot.events, encode(hot.root, 'hex')
-            USING ERRCODE = '55000';
+            USING ERRCODE = 'LG005';
     END IF;
     UPDATE archive_manifest SET state = 'verified', verified_at = clock_timestamp()
     WHERE week = of_week RETURNING * INTO row_of_week;
@@ -342,7 +364,11 @@ BEGIN
     END IF;
     IF row_of_week.state <> 'verified' THEN
         RAISE EXCEPTION 'the week % is %: only a verified week can be committed', of_week, row_of_week.state
-            USING ERRCODE = '55000';
+            USING ERRCODE = 'LG005';
+    END IF;
+    -- Weeks leave in their order, so that an execution's cold events are a prefix of its sequence.
+    IF EXISTS (SELECT FROM hot_weeks(of_week - 7)) THEN
+        RAISE EXCEPTION 'a week before % is still hot: roll it first', of_week USING ERRCODE = 'LG005';
     END IF;
     FOR leaf IN SELECT week_leaves(of_week) LOOP
         EXECUTE format('LOCK TABLE ONLY ledger.%I IN SHARE MODE', leaf);
@@ -352,7 +378,7 @@ BEGIN
     IF (hot.events, hot.root) IS DISTINCT FROM (row_of_week.events, row_of_week.root) THEN
         RAISE EXCEPTION 'the hot rows of week % (% events, root %) are not those that were verified (% events, root %)',
             of_week, hot.events, encode(hot.root, 'hex'), row_of_week.events, encode(row_of_week.root, 'hex')
-            USING ERRCODE = '55000';
+            USING ERRCODE = 'LG005';
     END IF;
     FOR attempt IN 1..tries LOOP
         BEGIN
@@ -384,42 +410,52 @@ AS $$
 DECLARE
     leaf name;
     holds_rows boolean;
-    empty_leaves text[] := '{}';
+    candidates name[] := '{}';
+    empty_leaves text;
+    dropped integer := 0;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'leaves are dropped in a READ COMMITTED transaction only' USING ERRCODE = '55000';
+        RAISE EXCEPTION 'leaves are dropped in a READ COMMITTED transaction only' USING ERRCODE = 'LG005';
     END IF;
-    PERFORM pg_advisory_xact_lock(19524, 2000);
     FOR leaf IN
-        SELECT candidate.relname
+        SELECT below.relname
         FROM pg_inherits AS of_type
         JOIN pg_inherits AS of_leaf ON of_leaf.inhparent = of_type.inhrelid
-        JOIN pg_class AS candidate ON candidate.oid = of_leaf.inhrelid
+        JOIN pg_class AS below ON below.oid = of_leaf.inhrelid
         CROSS JOIN ledger_state AS state
         WHERE of_type.inhparent = 'ledger.workflow_events'::regclass
-            AND to_date(right(candidate.relname::text, 8), 'YYYYMMDD') < state.first_open_week
-        ORDER BY candidate.relname
+            AND to_date(right(below.relname::text, 8), 'YYYYMMDD') < state.first_open_week
+        ORDER BY below.relname
     LOOP
-        EXIT WHEN cardinality(empty_leaves) >= at_most;
+        EXIT WHEN cardinality(candidates) >= at_most;
         EXECUTE format('SELECT EXISTS (SELECT FROM ONLY ledger.%I)', leaf) INTO holds_rows;
         IF NOT holds_rows THEN
-            empty_leaves := empty_leaves || format('ledger.%I', leaf);
+            candidates := candidates || leaf;
         END IF;
     END LOOP;
-    IF empty_leaves <> '{}' THEN
-        EXECUTE 'DROP TABLE ' || array_to_string(empty_leaves, ', ');
+    -- An append that began before its week was closed may have filled one meanwhile: with the lock, none still can.
+    PERFORM pg_advisory_xact_lock(19524, 2000);
+    FOREACH leaf IN ARRAY candidates LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM ONLY ledger.%I)', leaf) INTO holds_rows;
+        IF NOT holds_rows THEN
+            empty_leaves := concat_ws(', ', empty_leaves, format('ledger.%I', leaf));
+            dropped := dropped + 1;
+        END IF;
+    END LOOP;
+    IF dropped > 0 THEN
+        EXECUTE 'DROP TABLE ' || empty_leaves;
     END IF;
-    RETURN cardinality(empty_leaves);
+    RETURN dropped;
 END
 $$;
 
 REVOKE ALL ON FUNCTION
     merkle_root(text), week_root(date), week_leaves(date), hot_weeks(date), held_week(date, bigint),
-    close_checkpoint(), seal_week(date, timestamptz), mark_written(date, bigint, jsonb, bytea, integer),
+    close_checkpoint(), close_week(date, timestamptz), seal_week(date), mark_written(date, bigint, jsonb, bytea, integer),
     mark_verified(date, bigint, bigint, bytea), commit_week(date, bigint), drop_empty_leaves(integer)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
-    hot_weeks(date), close_checkpoint(), seal_week(date, timestamptz),
+    hot_weeks(date), week_leaves(date), close_checkpoint(), close_week(date, timestamptz), seal_week(date),
     mark_written(date, bigint, jsonb, bytea, integer), mark_verified(date, bigint, bigint, bytea),
     commit_week(date, bigint), drop_empty_leaves(integer)
 TO ledger_archiver;

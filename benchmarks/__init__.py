@@ -1,0 +1,1 @@
+"""What the ledger does in a second, beside what the database does bare."""

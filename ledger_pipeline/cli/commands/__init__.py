@@ -1,0 +1,41 @@
+"""The commands, in the order that `--help` shows them."""
+
+import click
+
+from ledger_pipeline.cli.commands.adopt import adopt
+from ledger_pipeline.cli.commands.checkpoint import checkpoint
+from ledger_pipeline.cli.commands.daily import daily
+from ledger_pipeline.cli.commands.demo import demo
+from ledger_pipeline.cli.commands.events import events
+from ledger_pipeline.cli.commands.export import export_group
+from ledger_pipeline.cli.commands.import_ import import_group
+from ledger_pipeline.cli.commands.migrate import migrate
+from ledger_pipeline.cli.commands.prices import prices
+from ledger_pipeline.cli.commands.psql import psql
+from ledger_pipeline.cli.commands.replay import replay
+from ledger_pipeline.cli.commands.report import report
+from ledger_pipeline.cli.commands.roll import roll
+from ledger_pipeline.cli.commands.simulate import simulate
+from ledger_pipeline.cli.commands.sql import sql
+from ledger_pipeline.cli.commands.up import up
+from ledger_pipeline.cli.commands.verify import verify
+
+COMMANDS: tuple[click.Command, ...] = (
+    demo,
+    up,
+    migrate,
+    simulate,
+    import_group,
+    export_group,
+    daily,
+    roll,
+    events,
+    replay,
+    verify,
+    adopt,
+    checkpoint,
+    prices,
+    report,
+    sql,
+    psql,
+)

@@ -1,0 +1,30 @@
+"""`export`: writes the ledger's events for other programs."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+from ledger_pipeline.cli.output import say
+from ledger_pipeline.cli.parameters import example
+
+
+@click.group("export", epilog=example("ledger-pipeline export jsonl --output events.jsonl"))
+def export_group() -> None:
+    """Write events for other programs."""
+
+
+@export_group.command("jsonl", epilog=example("ledger-pipeline export jsonl --output events.jsonl"))
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="File to write; default: stdout.")
+@click.option("--execution", "execution_id", type=click.UUID, metavar="ID", help="Only this execution.")
+def export_jsonl(output: Path | None, execution_id: UUID | None) -> None:
+    """Write every event, hot and cold, in the ledger's interchange format (docs/interchange.md)."""
+    from ledger_pipeline.cli.atomic_file import written_whole
+    from ledger_pipeline.ledger import Ledger
+
+    target = written_whole(output) if output else nullcontext(click.get_binary_stream("stdout"))
+    with Ledger.open() as ledger, target as out:
+        events = ledger.export_jsonl(out, execution_id)
+        out.flush()
+    say(f"{events:,} events" + (f" in {output}" if output else ""))

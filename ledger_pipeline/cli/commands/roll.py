@@ -1,0 +1,42 @@
+"""`roll`: moves what is old enough to cold storage."""
+
+from datetime import datetime
+
+import click
+
+from ledger_pipeline.cli.output import echo_json
+from ledger_pipeline.cli.parameters import example, json_option, now_option
+
+
+@click.command(epilog=example("ledger-pipeline roll --dry-run"))
+@now_option
+@click.option("--keep-days", type=click.IntRange(min=0), metavar="N", help="Days to keep hot; default: LEDGER_HOT_DAYS.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be rolled.")
+@click.option("--orphans", "find_orphans", is_flag=True, help="Instead, remove files that no week names.")
+@json_option
+def roll(now: datetime, keep_days: int | None, dry_run: bool, find_orphans: bool, as_json: bool) -> None:
+    """Roll every week that is older than the hot days from Postgres to Parquet files."""
+    from ledger_pipeline.cli.progress import telling
+    from ledger_pipeline.ledger import Ledger
+
+    with Ledger.open() as ledger:
+        if find_orphans:
+            from ledger_pipeline.cold.roll import orphans
+
+            files = orphans(ledger.connection, ledger.settings, remove=not dry_run)
+            if as_json:
+                echo_json(files)
+            else:
+                for file in files:
+                    click.echo(f"{file.name}: {file.bytes:,} bytes")
+                click.echo(f"{len(files):,} files of no week {'found' if dry_run else 'removed'}")
+            return
+        with telling() as progress:
+            weeks = ledger.roll(now, keep_days=keep_days, dry_run=dry_run, progress=progress)
+    if as_json:
+        echo_json(weeks)
+        return
+    for week in weeks:
+        click.echo(f"week {week.week}: {week.events:,} events, {week.bytes:,} bytes")
+    done = "would be rolled" if dry_run else "rolled"
+    click.echo(f"{len(weeks):,} weeks, {sum(week.events for week in weeks):,} events {done}")

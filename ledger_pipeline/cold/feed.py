@@ -1,0 +1,183 @@
+"""The feed: every event exactly once, hot ∪ cold, in one order for all consumers.
+
+A consumer reads from its cursor up to the horizon, below which no transaction is open any more, and stores the end of
+what it read with its result.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+
+from ledger_pipeline.cold.files import check_file
+from ledger_pipeline.cold.hot_rows import hot_rows
+from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
+from ledger_pipeline.cold.reader import open_read, read_file
+from ledger_pipeline.cold.spool import Spool
+from ledger_pipeline.errors import EpochMismatch
+from ledger_pipeline.events.catalogue import EVENT_TYPES
+from ledger_pipeline.events.schema import ARROW_SCHEMA
+from ledger_pipeline.hot.database import Connection, translated
+
+_BATCH_ROWS = 65_536
+_SORT_MEMORY = "1GB"
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """A place in the feed; a reader that stands there has read everything up to it and nothing beyond.
+
+    Transaction numbers compare within one epoch only, so the epoch comes first.
+    """
+
+    epoch: int
+    tx: int
+    execution_id: UUID = UUID(int=0)
+    sequence: int = 0
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Events after a cursor. `batches` is read once; store `end` as the new cursor when it has been read to its end."""
+
+    batches: Iterator[pa.RecordBatch]
+    end: Position
+
+
+def read_feed(
+    connection: Connection,
+    cold_dir: Path,
+    after: Position | None = None,
+    batch_rows: int = _BATCH_ROWS,
+    *,
+    ordered: bool = True,
+) -> Feed:
+    """The events between a cursor and the horizon; None reads from the beginning.
+
+    Batches have `ARROW_SCHEMA` and come in the order of (epoch, tx, execution id, sequence), which respects every
+    execution's sequence; `ordered=False` gives the same events sooner, in any order. Raises EpochMismatch when the
+    cursor lies beyond this ledger's end, and ColdStoreDamaged for a file that is missing or altered.
+    """
+    start = after or Position(0, 0)
+    spool = Spool()
+    try:
+        with translated(), open_read(connection):
+            state = connection.execute(
+                "SELECT assert_epoch() AS epoch, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon"
+            ).fetchone()
+            assert state is not None
+            end = Position(state["epoch"], state["horizon"])
+            if start > end:
+                raise EpochMismatch(
+                    f"the cursor (epoch {start.epoch}, transaction {start.tx}) lies beyond this ledger's end (epoch "
+                    f"{end.epoch}, transaction {end.tx}): the database was restored; rebuild what was read from it"
+                )
+            cold = [week for week in committed_weeks(connection) if _overlaps(week, start, end)]
+            _spool_hot_rows(connection, spool, start, end)
+    except BaseException:
+        spool.close()
+        raise
+    batches = _from_both(cold, cold_dir, spool, start, end, batch_rows)
+    return Feed(_in_order(batches, batch_rows) if ordered else batches, end)
+
+
+def load_cursor(connection: Connection, consumer: str) -> Position | None:
+    """Where a consumer stands; None for one that has never read."""
+    row = connection.execute(
+        "SELECT epoch, tx, execution_id, sequence FROM feed_cursors WHERE consumer = %s", (consumer,)
+    ).fetchone()
+    return Position(**row) if row else None
+
+
+def store_cursor(connection: Connection, consumer: str, position: Position) -> None:
+    """Moves a consumer, in the caller's transaction: together with what it made of the events, or not at all."""
+    connection.execute(
+        """
+        INSERT INTO feed_cursors (consumer, epoch, tx, execution_id, sequence) VALUES (%s, %s, %s, %s, %s)
+        ON CONFLICT (consumer) DO UPDATE SET
+            epoch = excluded.epoch, tx = excluded.tx, execution_id = excluded.execution_id,
+            sequence = excluded.sequence, updated_at = clock_timestamp()
+        """,
+        (consumer, position.epoch, position.tx, position.execution_id, position.sequence),
+    )
+
+
+def _overlaps(week: RolledWeekRow, start: Position, end: Position) -> bool:
+    return week.last >= (start.epoch, start.tx) and week.first < (end.epoch, end.tx)
+
+
+def _spool_hot_rows(connection: Connection, spool: Spool, start: Position, end: Position) -> None:
+    where = _between(start, end)
+    exported = connection.execute("SELECT pg_export_snapshot() AS id").fetchone()
+    assert exported is not None
+    with hot_rows(connection, exported["id"]) as hot:
+        for event_type in EVENT_TYPES:
+            for batch in hot.stream(event_type, where):
+                spool.add(batch)
+
+
+def _between(start: Position, end: Position) -> sql.Composable:
+    """The condition on hot rows, epoch by epoch, so that the index on transactions can be used."""
+    ranges: list[sql.Composable] = []
+    for epoch in range(max(start.epoch, 1), end.epoch + 1):
+        bounds = [sql.SQL("epoch = {}").format(sql.Literal(epoch))]
+        if epoch == start.epoch:
+            bounds.append(
+                sql.SQL("tx >= {} AND (tx, execution_id, sequence) > ({}, {}::uuid, {})").format(
+                    *map(sql.Literal, (start.tx, start.tx, str(start.execution_id), start.sequence))
+                )
+            )
+        if epoch == end.epoch:
+            bounds.append(sql.SQL("tx < {}").format(sql.Literal(end.tx)))
+        ranges.append(sql.SQL("({})").format(sql.SQL(" AND ").join(bounds)))
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(ranges))
+
+
+def _from_both(
+    cold: list[RolledWeekRow], cold_dir: Path, spool: Spool, start: Position, end: Position, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    with spool:
+        # Every file is judged before the first event is given: a partial answer would be consumed.
+        for week in cold:
+            for file in week.files:
+                check_file(cold_dir, file)
+        for week in cold:
+            whole = week.first > (start.epoch, start.tx) and week.last < (end.epoch, end.tx)
+            for file in week.files:
+                for batch in read_file(cold_dir, file, batch_rows):
+                    wanted = batch if whole else batch.filter(_is_between(batch, start, end))
+                    if wanted.num_rows:
+                        yield wanted
+        yield from spool.batches()
+
+
+def _is_between(batch: pa.RecordBatch, start: Position, end: Position) -> pa.BooleanArray:
+    epoch, tx = batch.column("epoch"), batch.column("tx")
+    execution_id, sequence = batch.column("execution_id"), batch.column("sequence")
+    first_id = str(start.execution_id)
+    further = pc.or_(
+        pc.greater(execution_id, first_id),
+        pc.and_(pc.equal(execution_id, first_id), pc.greater(sequence, start.sequence)),
+    )
+    begun = pc.or_(pc.greater(tx, start.tx), pc.and_(pc.equal(tx, start.tx), further))
+    after_start = pc.or_(pc.greater(epoch, start.epoch), pc.and_(pc.equal(epoch, start.epoch), begun))
+    before_end = pc.or_(pc.less(epoch, end.epoch), pc.and_(pc.equal(epoch, end.epoch), pc.less(tx, end.tx)))
+    return pc.and_(after_start, before_end)
+
+
+def _in_order(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """Sorted by DuckDB, which goes to disk when the events outgrow its memory."""
+    with tempfile.TemporaryDirectory(prefix="ledger-feed-") as folder:
+        config = {"memory_limit": _SORT_MEMORY, "temp_directory": folder}
+        with duckdb.connect(config=config) as database:
+            events = pa.RecordBatchReader.from_batches(ARROW_SCHEMA, batches)
+            database.register("events", events)
+            ordered = database.sql("SELECT * FROM events ORDER BY epoch, tx, execution_id, sequence")
+            for batch in ordered.to_arrow_reader(batch_rows):
+                yield batch.cast(ARROW_SCHEMA)

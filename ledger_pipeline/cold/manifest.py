@@ -1,0 +1,105 @@
+"""The archive manifest: what was rolled, in which files, and how far a roll has come."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any, Self
+from uuid import UUID
+
+from ledger_pipeline.errors import ColdStoreDamaged
+from ledger_pipeline.events.schema import SCHEMA_VERSION
+from ledger_pipeline.hot.database import Connection
+
+
+class WeekState(StrEnum):
+    """The steps of a week's roll, in order; only a committed week is read from its files."""
+
+    SEALED = "sealed"
+    WRITTEN = "written"
+    VERIFIED = "verified"
+    COMMITTED = "committed"
+
+
+@dataclass(frozen=True)
+class ColdFile:
+    """One file of a week: its name below the cold store's root, its size and hash, and which executions it holds."""
+
+    name: str
+    sha256: str
+    bytes: int
+    events: int
+    first_execution_id: str
+    last_execution_id: str
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The file as its manifest row names it; raises ColdStoreDamaged for a row that isn't one of ours."""
+        try:
+            return cls(**value)
+        except TypeError:
+            raise ColdStoreDamaged(f"the manifest describes a file in a form that isn't known: {dict(value)}") from None
+
+
+@dataclass(frozen=True)
+class RolledWeekRow:
+    """A row of the manifest; bounds are feed positions (epoch, tx), inclusive."""
+
+    week: date
+    state: WeekState
+    fencing_token: int
+    instance_id: UUID
+    events: int
+    first: tuple[int, int]
+    last: tuple[int, int]
+    root: bytes | None
+    bytes: int
+    files: tuple[ColdFile, ...]
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Raises ColdStoreDamaged for files of a schema version that this code doesn't know."""
+        if row["schema_version"] not in (None, SCHEMA_VERSION):
+            raise ColdStoreDamaged(
+                f"the files of week {row['week']} have schema version {row['schema_version']}; "
+                f"this version of ledger-pipeline reads {SCHEMA_VERSION}: upgrade it"
+            )
+        return cls(
+            week=row["week"],
+            state=WeekState(row["state"]),
+            fencing_token=row["fencing_token"],
+            instance_id=row["instance_id"],
+            events=row["events"],
+            first=(row["first_epoch"], row["first_tx"]),
+            last=(row["last_epoch"], row["last_tx"]),
+            root=row["root"],
+            bytes=row["bytes"] or 0,
+            files=tuple(ColdFile.from_json(file) for file in row["files"] or ()),
+        )
+
+
+def committed_weeks(
+    connection: Connection, first: date | None = None, last: date | None = None
+) -> list[RolledWeekRow]:
+    """The weeks between two Mondays, both included, whose truth is their files, oldest first."""
+    rows = connection.execute(
+        """
+        SELECT * FROM archive_manifest
+        WHERE state = 'committed' AND week BETWEEN coalesce(%s::date, '-infinity') AND coalesce(%s::date, 'infinity')
+        ORDER BY week
+        """,
+        (first, last),
+    ).fetchall()
+    return [RolledWeekRow.from_row(row) for row in rows]
+
+
+def week_row(connection: Connection, week: date) -> RolledWeekRow | None:
+    """The manifest's row of one week, whatever its state."""
+    row = connection.execute("SELECT * FROM archive_manifest WHERE week = %s", (week,)).fetchone()
+    return None if row is None else RolledWeekRow.from_row(row)
+
+
+def unfinished_weeks(connection: Connection) -> list[date]:
+    """Weeks whose roll was begun and not committed, oldest first."""
+    rows = connection.execute("SELECT week FROM archive_manifest WHERE state <> 'committed' ORDER BY week").fetchall()
+    return [row["week"] for row in rows]

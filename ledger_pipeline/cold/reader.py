@@ -1,0 +1,229 @@
+"""The one reader of hot ∪ cold: each event once, whatever is being rolled meanwhile."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from weakref import WeakSet
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from psycopg import IsolationLevel, sql
+from psycopg.pq import TransactionStatus
+
+from ledger_pipeline.cold.files import check_file
+from ledger_pipeline.cold.hot_rows import hot_rows
+from ledger_pipeline.cold.manifest import ColdFile, RolledWeekRow, committed_weeks
+from ledger_pipeline.cold.spool import Spool
+from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput, LedgerError, NotFound
+from ledger_pipeline.events.catalogue import EVENT_COLUMNS, EVENT_TYPES
+from ledger_pipeline.events.columns import ColumnKind
+from ledger_pipeline.events.schema import ARROW_SCHEMA
+from ledger_pipeline.hot.database import Connection, translated
+
+_BATCH_ROWS = 65_536
+_SELECTED = sql.SQL(", ").join(
+    sql.SQL("payload::text AS payload") if kind is ColumnKind.JSON else sql.Identifier(name)
+    for name, kind in EVENT_COLUMNS.items()
+)
+_ID_COLUMNS = [name for name, kind in EVENT_COLUMNS.items() if kind is ColumnKind.UUID]
+_TIME_COLUMNS = [name for name, kind in EVENT_COLUMNS.items() if kind is ColumnKind.TIMESTAMP]
+
+_reading: WeakSet[Connection] = WeakSet()
+
+
+class EventsMissing(LedgerError):
+    """Events that the execution's head counts are neither hot nor cold: run `ledger-pipeline verify`."""
+
+
+@contextmanager
+def open_read(connection: Connection) -> Iterator[None]:
+    """A read-only transaction in which hot rows and manifest fit together; inside another one of these, that one.
+
+    Keep it short: a roll's commit waits for its end. Read cold files after it.
+    """
+    if connection in _reading:
+        yield
+        return
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        raise InvalidInput("reading hot and cold events begins a transaction: give it a connection outside of one")
+    level, read_only = connection.isolation_level, connection.read_only
+    connection.isolation_level, connection.read_only = IsolationLevel.REPEATABLE_READ, True
+    try:
+        with translated(), connection.transaction():
+            # First and on its own: the snapshot must be taken once the lock is held, or a week that is committed in
+            # between is in neither place.
+            connection.execute("LOCK TABLE archive_manifest IN ACCESS SHARE MODE")
+            _reading.add(connection)
+            try:
+                yield
+            finally:
+                _reading.discard(connection)
+    finally:
+        if not connection.closed:
+            connection.isolation_level, connection.read_only = level, read_only
+
+
+def execution_events(
+    connection: Connection, cold_dir: Path, execution_id: UUID, after: int = 0
+) -> Iterator[dict[str, Any]]:
+    """The event rows of one execution with a sequence greater than `after`, in order.
+
+    Raises NotFound for an execution that doesn't exist, ColdStoreDamaged for a file that is missing or altered,
+    EventsMissing when the answer would have a hole.
+    """
+    with open_read(connection):
+        head = connection.execute(
+            "SELECT last_sequence, first_week, last_week FROM execution_heads WHERE id = %s", (execution_id,)
+        ).fetchone()
+        if head is None:
+            raise NotFound(f"execution {execution_id} does not exist")
+        last: int = head["last_sequence"]
+        # Literal weeks: the planner then looks at their leaves only.
+        hot = connection.execute(
+            sql.SQL(
+                """
+                SELECT {} FROM workflow_events
+                WHERE execution_id = {} AND sequence > {} AND week BETWEEN {} AND {} ORDER BY sequence
+                """
+            ).format(
+                _SELECTED,
+                *map(sql.Literal, (execution_id, after, head["first_week"], head["last_week"])),
+            )
+        ).fetchall()
+        # Cold events are a prefix of the sequence.
+        first_hot: int = hot[0]["sequence"] if hot else last + 1
+        cold = committed_weeks(connection, head["first_week"], head["last_week"]) if first_hot > after + 1 else []
+    return _gapless(_cold_then_hot(cold, cold_dir, execution_id, after, hot), execution_id, after, last)
+
+
+def scan_events(connection: Connection, cold_dir: Path, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """All events of one instant, once each, as batches of `ARROW_SCHEMA`: weeks ascending, in each by execution and
+    sequence, so that every execution's events come in their order. Inside an `open_read`, those of its snapshot.
+    """
+    spool = Spool()
+    try:
+        with open_read(connection):
+            cold = committed_weeks(connection)
+            weeks = connection.execute("SELECT week FROM hot_weeks('infinity') AS week ORDER BY week").fetchall()
+            exported = connection.execute("SELECT pg_export_snapshot() AS id").fetchone()
+            assert exported is not None
+            if weeks:
+                with hot_rows(connection, exported["id"]) as hot:
+                    for row in weeks:
+                        of_week = sql.SQL("week = {}").format(sql.Literal(row["week"]))
+                        spool.add_table(hot.in_order(EVENT_TYPES, of_week))
+    except BaseException:
+        spool.close()
+        raise
+    return _cold_then_spool(cold, cold_dir, spool, batch_rows)
+
+
+def _cold_then_spool(
+    cold: list[RolledWeekRow], cold_dir: Path, spool: Spool, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    with spool:
+        for week in cold:
+            for file in week.files:
+                yield from read_file(cold_dir, file, batch_rows)
+        yield from spool.batches()
+
+
+def read_file(cold_dir: Path, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """All rows of a cold file that is what the manifest says, as batches of `ARROW_SCHEMA`."""
+    path = check_file(cold_dir, file)
+    events = 0
+    with _parquet(path) as opened:
+        for batch in _damage_named(path, opened.iter_batches(batch_rows)):
+            events += batch.num_rows
+            yield batch.cast(ARROW_SCHEMA)
+    if events != file.events:
+        raise ColdStoreDamaged(f"cold file {path} holds {events} events, {file.events} were written: restore it")
+
+
+def _cold_then_hot(
+    cold: list[RolledWeekRow], cold_dir: Path, execution_id: UUID, after: int, hot: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    name = str(execution_id)
+    for week in cold:
+        for file in week.files:
+            if file.first_execution_id <= name <= file.last_execution_id:
+                yield from _rows_of_execution(check_file(cold_dir, file), name, after)
+    yield from hot
+
+
+def _rows_of_execution(path: Path, execution_id: str, after: int) -> Iterator[dict[str, Any]]:
+    with _parquet(path) as opened:
+        groups = _row_groups_with(opened.metadata, execution_id)
+        for batch in _damage_named(path, opened.iter_batches(_BATCH_ROWS, row_groups=groups)):
+            wanted = pc.and_(
+                pc.equal(batch.column("execution_id"), execution_id), pc.greater(batch.column("sequence"), after)
+            )
+            yield from map(_event_row, batch.filter(wanted).to_pylist())
+
+
+def _row_groups_with(metadata: pq.FileMetaData, execution_id: str) -> list[int]:
+    column = ARROW_SCHEMA.get_field_index("execution_id")
+    groups: list[int] = []
+    for group in range(metadata.num_row_groups):
+        statistics = metadata.row_group(group).column(column).statistics
+        if statistics is None or not statistics.has_min_max or statistics.min <= execution_id <= statistics.max:
+            groups.append(group)
+    return groups
+
+
+def _event_row(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the types that a hot row has."""
+    for name in _ID_COLUMNS:
+        if row[name] is not None:
+            row[name] = UUID(row[name])
+    for name in _TIME_COLUMNS:
+        value: datetime | None = row[name]
+        if value is not None:
+            row[name] = value.astimezone(UTC)
+    return row
+
+
+def _gapless(
+    rows: Iterator[dict[str, Any]], execution_id: UUID, after: int, last: int
+) -> Iterator[dict[str, Any]]:
+    expected = after + 1
+    for row in rows:
+        if row["sequence"] != expected:
+            raise EventsMissing(_hole(execution_id, expected, row["sequence"] - 1))
+        expected += 1
+        yield row
+    if expected <= last:
+        raise EventsMissing(_hole(execution_id, expected, last))
+
+
+def _hole(execution_id: UUID, first: int, last: int) -> str:
+    return (
+        f"execution {execution_id}: its events {first} to {last} are neither hot nor in the cold store: "
+        "run `ledger-pipeline verify`"
+    )
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        opened = pq.ParquetFile(path, page_checksum_verification=True, memory_map=True)
+    except (OSError, pa.ArrowException) as error:
+        raise ColdStoreDamaged(f"cold file {path} cannot be read: {error}") from None
+    with opened:
+        yield opened
+
+
+def _damage_named(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    except (OSError, pa.ArrowException) as error:
+        raise ColdStoreDamaged(f"cold file {path} cannot be read: {error}") from None
+
+
+def event_rows(batch: pa.RecordBatch) -> Iterator[Mapping[str, Any]]:
+    """The event rows of a batch of `ARROW_SCHEMA`."""
+    return map(_event_row, batch.to_pylist())

@@ -1,0 +1,308 @@
+"""The roll: weeks that have been hot long enough move to the cold store, one after the other, and nothing is lost.
+
+A week goes through sealed, written, verified and committed. Each step is idempotent and recorded in the manifest, so
+whoever comes next goes on where an interrupted roll stopped. Hot rows are the truth until the commit, which judges
+them once more and drops them in the transaction that makes the files the truth.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from ledger_pipeline.cold.checkpoints import close_checkpoint, lies_below_checkpoint
+from ledger_pipeline.cold.files import Orphan, check_file, remove_orphan, unnamed_files
+from ledger_pipeline.cold.manifest import RolledWeekRow, WeekState, unfinished_weeks, week_row
+from ledger_pipeline.cold.sessions import (
+    LOCK_CLASS,
+    ROLL_LOCK,
+    SEAL_LOCK,
+    Held,
+    own_transactions,
+    retry_while_locked,
+    sessions_holding,
+)
+from ledger_pipeline.cold.verify import verify_files
+from ledger_pipeline.cold.write import write_week
+from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput
+from ledger_pipeline.events.catalogue import EVENT_TYPES
+from ledger_pipeline.events.columns import week_of
+from ledger_pipeline.events.schema import SCHEMA_VERSION
+from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.hot.leaves import WEEKS_AHEAD, make_leaves
+from ledger_pipeline.settings import Settings
+
+WEEK = timedelta(days=7)
+LOCK_WAIT_SECONDS = 300.0
+"""How long a roll waits for another one, and for a gap between readers and writers to commit in."""
+
+
+@dataclass(frozen=True)
+class RolledWeek:
+    """A week in the cold store; the seconds are this call's, all 0 for what an earlier one had done."""
+
+    week: date
+    events: int
+    bytes: int
+    files: int
+    write_seconds: float = 0.0
+    verify_seconds: float = 0.0
+    commit_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """What the three steps took together."""
+        return self.write_seconds + self.verify_seconds + self.commit_seconds
+
+
+@dataclass(frozen=True)
+class RollProgress:
+    """Where a roll stands: the step that the week has reached, and while it is being written, how far that is."""
+
+    week: date
+    state: WeekState
+    events: int
+    of_events: int
+
+
+Progress = Callable[[RollProgress], None]
+
+
+def due_weeks(connection: Connection, now: datetime, hot_days: int) -> list[date]:
+    """The weeks with hot events whose last instant is `hot_days` old, oldest first."""
+    with translated():
+        rows = connection.execute(
+            "SELECT week FROM hot_weeks(%s) AS week ORDER BY week", (_last_due_week(now, hot_days),)
+        ).fetchall()
+    return [row["week"] for row in rows]
+
+
+def roll(
+    connection: Connection,
+    settings: Settings,
+    now: datetime,
+    keep_days: int | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> list[RolledWeek]:
+    """Rolls every due week and finishes what an earlier roll began; `dry_run` only says which weeks and how many events.
+
+    `keep_days` takes the place of the setting `hot_days`. Raises Held, naming the session, when another roll, a reader
+    or an old transaction leaves no gap for minutes.
+    """
+    hot_days = settings.hot_days if keep_days is None else keep_days
+    if hot_days < 0:
+        raise InvalidInput(f"keep_days: must be 0 or more, got {keep_days}")
+    if dry_run:
+        return [_planned(connection, week) for week in due_weeks(connection, now, hot_days)]
+    with own_transactions(connection), translated(), _only_roll(connection):
+        weeks = sorted({*unfinished_weeks(connection), *due_weeks(connection, now, hot_days)})
+        rolled = [_roll_one(connection, settings, week, now, progress) for week in weeks]
+        drop_empty_leaves(connection)
+    return rolled
+
+
+def roll_week(
+    connection: Connection,
+    settings: Settings,
+    week: date,
+    now: datetime,
+    progress: Progress | None = None,
+    *,
+    keep_days: int | None = None,
+) -> RolledWeek:
+    """Rolls one due week, and first the ones before it that are still hot: weeks leave in their order.
+
+    Of a week that is in the cold store already, what the manifest says; of one without events, zeros. Raises
+    InvalidInput for a week that isn't due.
+    """
+    if week != week_of(datetime(week.year, week.month, week.day, tzinfo=UTC)):
+        raise InvalidInput(f"week: {week} is not a Monday")
+    last_due = _last_due_week(now, settings.hot_days if keep_days is None else keep_days)
+    if week > last_due:
+        raise InvalidInput(f"week: {week} is not old enough at {now.isoformat()}; the last week that is: {last_due}")
+    with own_transactions(connection), translated(), _only_roll(connection):
+        hot = connection.execute("SELECT week FROM hot_weeks(%s) AS week ORDER BY week", (week - WEEK,)).fetchall()
+        for row in hot:
+            _roll_one(connection, settings, row["week"], now, progress)
+        return _roll_one(connection, settings, week, now, progress)
+
+
+def orphans(connection: Connection, settings: Settings, *, remove: bool = False) -> list[Orphan]:
+    """Files of this ledger that no manifest row names; `remove` deletes them, while no roll is under way."""
+    with own_transactions(connection), translated(), _only_roll(connection):
+        rows = connection.execute("SELECT week FROM archive_manifest").fetchall()
+        manifest = [row for row in (week_row(connection, row["week"]) for row in rows) if row is not None]
+        state = connection.execute("SELECT instance_id FROM ledger_state").fetchone()
+        assert state is not None
+        named = [file.name for row in manifest for file in row.files]
+        found = unnamed_files(settings.cold_dir, state["instance_id"], named)
+        for orphan in found if remove else ():
+            remove_orphan(settings.cold_dir, orphan)
+    return found
+
+
+def drop_empty_leaves(connection: Connection) -> int:
+    """Drops the empty tables of weeks that take no events any more; answers how many."""
+    dropped = 0
+    with own_transactions(connection), translated():
+        while True:
+            row = retry_while_locked(
+                lambda: connection.execute("SELECT drop_empty_leaves() AS dropped").fetchone(),
+                LOCK_WAIT_SECONDS,
+                lambda: f"the event tables are held by {sessions_holding(connection, None)}: try again later",
+            )
+            if not row or not row["dropped"]:
+                return dropped
+            dropped += row["dropped"]
+
+
+def _roll_one(
+    connection: Connection, settings: Settings, week: date, now: datetime, progress: Progress | None
+) -> RolledWeek:
+    row = _sealed(connection, week, now)
+    if row is None:
+        return RolledWeek(week, 0, 0, 0)
+    written = verified = committed = 0.0
+
+    def report(state: WeekState, events: int) -> None:
+        if progress:
+            progress(RollProgress(week, state, events, row.events))
+
+    if row.state is not WeekState.COMMITTED:
+        report(WeekState.SEALED, 0)
+        began = time.monotonic()
+        if row.state is WeekState.SEALED or not _files_are_whole(settings, row):
+            row = _written(connection, settings, row, lambda events: report(WeekState.SEALED, events))
+        report(WeekState.WRITTEN, row.events)
+        written, began = time.monotonic() - began, time.monotonic()
+        if row.state is WeekState.WRITTEN:
+            row = _verified(connection, settings, row)
+        report(WeekState.VERIFIED, row.events)
+        verified, began = time.monotonic() - began, time.monotonic()
+        row = _committed(connection, row)
+        committed = time.monotonic() - began
+    report(WeekState.COMMITTED, row.events)
+    return RolledWeek(week, row.events, row.bytes, len(row.files), written, verified, committed)
+
+
+def _sealed(connection: Connection, week: date, now: datetime) -> RolledWeekRow | None:
+    """Closes the week, takes its roll over, and puts it below a checkpoint; None when it has no events."""
+    known = week_row(connection, week)
+    if known is not None and known.state is WeekState.COMMITTED:
+        return known
+    connection.execute("SELECT assert_epoch()")
+    _make_next_leaves(connection, week + WEEK)
+    closed = retry_while_locked(
+        lambda: connection.execute("SELECT close_week(%s, %s) AS closed", (week, now)).fetchone(),
+        LOCK_WAIT_SECONDS,
+        lambda: f"the week {week} cannot be closed while {sessions_holding(connection, SEAL_LOCK)} appends: try again",
+    )
+    if not closed or not closed["closed"]:
+        return None
+    sealed = connection.execute("SELECT * FROM seal_week(%s)", (week,)).fetchone()
+    if sealed is None or sealed["week"] is None:
+        return None
+    row = RolledWeekRow.from_row(sealed)
+    if not lies_below_checkpoint(connection, row.last):
+        close_checkpoint(connection, beyond=row.last)
+    return row
+
+
+def _make_next_leaves(connection: Connection, first_open: date) -> None:
+    """Appends of now may have to go to the first open week: its leaves must be there before the week is closed."""
+    weeks = [first_open + nth * WEEK for nth in range(WEEKS_AHEAD + 1)]
+    missing = connection.execute(
+        """
+        SELECT event_type, week FROM missing_leaves(%s::date[])
+        WHERE week >= week_of(clock_timestamp()) AND event_type = ANY(%s)
+        """,
+        (weeks, list(EVENT_TYPES)),
+    ).fetchall()
+    make_leaves(connection, [(row["event_type"], row["week"]) for row in missing])
+
+
+def _written(
+    connection: Connection, settings: Settings, row: RolledWeekRow, progress: Callable[[int], None]
+) -> RolledWeekRow:
+    week = write_week(connection, settings.cold_dir, row.instance_id, row.week, progress)
+    marked = connection.execute(
+        "SELECT * FROM mark_written(%s, %s, %s, %s, %s)",
+        (row.week, row.fencing_token, Jsonb([asdict(file) for file in week.files]), week.root, SCHEMA_VERSION),
+    ).fetchone()
+    return _row(marked)
+
+
+def _files_are_whole(settings: Settings, row: RolledWeekRow) -> bool:
+    """Whether an interrupted roll's files can be used: until the commit, hot rows can be written again."""
+    try:
+        for file in row.files:
+            check_file(settings.cold_dir, file, again=True)
+    except ColdStoreDamaged:
+        return False
+    return True
+
+
+def _verified(connection: Connection, settings: Settings, row: RolledWeekRow) -> RolledWeekRow:
+    events, root = verify_files(settings.cold_dir, row.week, row.files)
+    marked = connection.execute(
+        "SELECT * FROM mark_verified(%s, %s, %s, %s)", (row.week, row.fencing_token, events, root)
+    ).fetchone()
+    return _row(marked)
+
+
+def _committed(connection: Connection, row: RolledWeekRow) -> RolledWeekRow:
+    return _row(
+        retry_while_locked(
+            lambda: connection.execute(
+                "SELECT * FROM commit_week(%s, %s)", (row.week, row.fencing_token)
+            ).fetchone(),
+            LOCK_WAIT_SECONDS,
+            lambda: f"the week {row.week} cannot be committed while {sessions_holding(connection, None)} reads: try again",
+        )
+    )
+
+
+def _row(marked: dict[str, object] | None) -> RolledWeekRow:
+    assert marked is not None
+    return RolledWeekRow.from_row(marked)
+
+
+def _planned(connection: Connection, week: date) -> RolledWeek:
+    # A literal, so that the planner sees only this week's leaves.
+    counted = connection.execute(
+        sql.SQL("SELECT count(*) AS events FROM workflow_events WHERE week = {}").format(sql.Literal(week))
+    ).fetchone()
+    return RolledWeek(week, counted["events"] if counted else 0, 0, 0)
+
+
+def _last_due_week(now: datetime, hot_days: int) -> date:
+    try:
+        return week_of(now - timedelta(days=hot_days)) - WEEK
+    except OverflowError:
+        raise InvalidInput(f"keep_days: {hot_days} days before {now.isoformat()} there is no calendar") from None
+
+
+@contextmanager
+def _only_roll(connection: Connection) -> Iterator[None]:
+    """One roll of a ledger at a time; a session may take it again inside itself."""
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while True:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s) AS got", (LOCK_CLASS, ROLL_LOCK)).fetchone()
+        if row and row["got"]:
+            break
+        if time.monotonic() > deadline:
+            raise Held(f"another roll is under way in {sessions_holding(connection, ROLL_LOCK)}: wait for its end")
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(%s, %s)", (LOCK_CLASS, ROLL_LOCK))
+
+

@@ -1,0 +1,95 @@
+"""The roll's third step: a second reader judges the stored files, from their bytes up."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ledger_pipeline.cold.files import check_file
+from ledger_pipeline.cold.leaf_sql import leaf_expression
+from ledger_pipeline.cold.manifest import ColdFile
+from ledger_pipeline.cold.merkle import MerkleTree
+from ledger_pipeline.errors import ColdStoreDamaged
+from ledger_pipeline.events.schema import ARROW_SCHEMA, GENESIS_HASH
+
+_BATCH_ROWS = 16_384
+
+
+def verify_files(cold_dir: Path, week: date, files: Sequence[ColdFile]) -> tuple[int, bytes]:
+    """Count and RFC 6962 root of what the files hold, each leaf computed anew from the row that it stands in.
+
+    Raises ColdStoreDamaged, naming the file and the first bad event, for bytes, rows, order, leaves or hashes that
+    are not what was written.
+    """
+    tree = MerkleTree()
+    before = ("", 0)
+    with duckdb.connect() as database:
+        for file in files:
+            path = check_file(cold_dir, file, again=True)
+            _check_leaves(database, path, week, file)
+            try:
+                before = _add_chained_leaves(path, file, tree, before)
+            except (OSError, pa.ArrowException) as error:
+                raise ColdStoreDamaged(f"cold file {path} cannot be read: {error}") from None
+    return tree.size, tree.root()
+
+
+def _check_leaves(database: duckdb.DuckDBPyConnection, path: Path, week: date, file: ColdFile) -> None:
+    query = f"""
+        SELECT count(*), count(*) FILTER (WHERE NOT as_written),
+            arg_min(event_id, (execution_id, sequence)) FILTER (WHERE NOT as_written)
+        FROM (
+            SELECT event_id, execution_id, sequence,
+                week = $week AND execution_id BETWEEN $first AND $last
+                AND coalesce({leaf_expression()} = lower(hex(leaf)), false) AS as_written
+            FROM read_parquet($file)
+        )
+    """  # noqa: S608  the expression comes from the catalogue
+    parameters = {
+        "file": [str(path)],
+        "week": week,
+        "first": file.first_execution_id,
+        "last": file.last_execution_id,
+    }
+    try:
+        row = database.execute(query, parameters).fetchone()
+    except duckdb.Error as error:
+        raise ColdStoreDamaged(f"cold file {path} cannot be read: {error}") from None
+    assert row is not None
+    events, bad, first_bad = row
+    if bad:
+        raise ColdStoreDamaged(f"cold file {path}: {bad} events differ from their leaf, the first is {first_bad}")
+    if events != file.events:
+        raise ColdStoreDamaged(f"cold file {path} holds {events} events, {file.events} were written")
+
+
+def _add_chained_leaves(path: Path, file: ColdFile, tree: MerkleTree, before: tuple[str, int]) -> tuple[str, int]:
+    """Adds the file's leaves to the tree; order and hash chain must hold from one row to the next."""
+    execution_before, sequence_before = before
+    hash_before = b""
+    for execution_ids, sequences, leaves, hashes in _columns(path, ("execution_id", "sequence", "leaf", "hash")):
+        for execution_id, sequence, leaf, event_hash in zip(execution_ids, sequences, leaves, hashes, strict=True):
+            if execution_id != execution_before:
+                in_order = execution_id > execution_before
+                # Of an execution that began in an earlier week, the hash before is not in this file.
+                hash_before = GENESIS_HASH if sequence == 1 else b""
+            else:
+                in_order = sequence == sequence_before + 1
+            if not in_order or (hash_before and sha256(hash_before + leaf).digest() != event_hash):
+                what = "is out of order" if not in_order else "does not continue its execution's hash chain"
+                raise ColdStoreDamaged(f"cold file {path}: sequence {sequence} of execution {execution_id} {what}")
+            execution_before, sequence_before, hash_before = execution_id, sequence, event_hash
+        tree.extend(leaves)
+    return execution_before, sequence_before
+
+
+def _columns(path: Path, names: tuple[str, ...]) -> Iterator[list[list[object]]]:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if not file.schema_arrow.equals(ARROW_SCHEMA):
+            raise ColdStoreDamaged(f"cold file {path} has other columns than its schema version says")
+        for batch in file.iter_batches(_BATCH_ROWS, columns=list(names)):
+            yield [batch.column(name).to_pylist() for name in names]

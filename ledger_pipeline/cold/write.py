@@ -1,0 +1,194 @@
+"""The roll's second step: a week's hot rows as Parquet, in bounded memory.
+
+Rows are sorted by execution and sequence, in row groups of 16,384: an execution's rows lie together, and a reader
+finds them by the row groups' statistics. The same rows make the same bytes, and so the same names.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from ledger_pipeline.cold.files import StagedFile, week_folder
+from ledger_pipeline.cold.hot_rows import hot_rows
+from ledger_pipeline.cold.manifest import ColdFile
+from ledger_pipeline.cold.merkle import MerkleTree
+from ledger_pipeline.events.catalogue import EVENT_COLUMNS
+from ledger_pipeline.events.columns import ColumnKind
+from ledger_pipeline.events.schema import ARROW_SCHEMA
+from ledger_pipeline.hot.database import Connection
+
+ROW_GROUP_ROWS = 16_384
+FILE_BYTES = 256 << 20
+"""A file takes no more rows once it is this large."""
+
+_CHUNK_ROWS = 2 * ROW_GROUP_ROWS
+_CHUNK_BYTES = 32 << 20
+_SMALLEST_CHUNK_ROWS = 1024
+
+_HIGH_CARDINALITY = {"event_id", "payload", "leaf", "hash", "message", "model_call_id", "step_id", "call_id", "sequence"}
+_DICTIONARY_COLUMNS = [
+    name
+    for name, kind in EVENT_COLUMNS.items()
+    if name not in _HIGH_CARDINALITY and kind is not ColumnKind.TIMESTAMP and kind is not ColumnKind.JSON
+]
+_EXECUTIONS_PER_ROW_GROUP = 4096
+
+
+@dataclass(frozen=True)
+class WrittenWeek:
+    """What was stored: files in order, and count and root of the rows in them."""
+
+    files: tuple[ColdFile, ...]
+    events: int
+    root: bytes
+
+
+def write_week(
+    connection: Connection,
+    cold_dir: Path,
+    instance_id: UUID,
+    week: date,
+    progress: Callable[[int], None] | None = None,
+    file_bytes: int = FILE_BYTES,
+) -> WrittenWeek:
+    """Stores a sealed week's rows in files and makes them durable; raises ColdStoreUnwritable.
+
+    `progress` hears how many rows have been written so far.
+    """
+    tree = MerkleTree()
+    files: list[ColdFile] = []
+    writer: _FileWriter | None = None
+    try:
+        for chunk in _chunks(connection, week):
+            if writer is None:
+                writer = _FileWriter(cold_dir, instance_id, week)
+            writer.add(chunk)
+            tree.extend(chunk.column("leaf").to_pylist())
+            if progress:
+                progress(tree.size)
+            if writer.size >= file_bytes:
+                files.append(writer.finish())
+                writer = None
+        if writer is not None:
+            files.append(writer.finish())
+    finally:
+        if writer is not None:
+            writer.discard()
+    return WrittenWeek(tuple(files), tree.size, tree.root())
+
+
+class _FileWriter:
+    """One file in the making."""
+
+    def __init__(self, cold_dir: Path, instance_id: UUID, week: date) -> None:
+        self._staged = StagedFile(cold_dir, week_folder(instance_id, week))
+        metadata = {**(ARROW_SCHEMA.metadata or {}), b"ledger.instance_id": str(instance_id), b"ledger.week": str(week)}
+        self._writer = pq.ParquetWriter(
+            self._staged,
+            ARROW_SCHEMA.with_metadata(metadata),
+            compression="zstd",
+            use_dictionary=_DICTIONARY_COLUMNS,
+            write_statistics=True,
+            write_page_index=True,
+            write_page_checksum=True,
+            bloom_filter_options={"execution_id": {"ndv": _EXECUTIONS_PER_ROW_GROUP, "fpp": 0.01}},
+            sorting_columns=pq.SortingColumn.from_ordering(
+                ARROW_SCHEMA, [("execution_id", "ascending"), ("sequence", "ascending")]
+            ),
+        )
+        self._events = 0
+        self._first = ""
+        self._last = ""
+
+    @property
+    def size(self) -> int:
+        return self._staged.size
+
+    def add(self, chunk: pa.Table) -> None:
+        executions = chunk.column("execution_id")
+        self._first = self._first or executions[0].as_py()
+        self._last = executions[-1].as_py()
+        self._events += chunk.num_rows
+        self._writer.write_table(chunk, row_group_size=ROW_GROUP_ROWS)
+
+    def finish(self) -> ColdFile:
+        self._writer.close()
+        size = self._staged.size
+        name, digest = self._staged.publish()
+        return ColdFile(name, digest, size, self._events, self._first, self._last)
+
+    def discard(self) -> None:
+        self._staged.discard()
+
+
+def _chunks(connection: Connection, week: date) -> Iterator[pa.Table]:
+    """The week's rows in order, each chunk read while the one before it is encoded."""
+    of_week = sql.SQL("week = {}").format(sql.Literal(week))
+    types = connection.execute(
+        sql.SQL("SELECT event_type FROM workflow_events WHERE {} GROUP BY 1 ORDER BY 1").format(of_week)
+    ).fetchall()
+    ranges = _chunk_ranges(connection, of_week, _rows_of_a_chunk(connection, week))
+    with hot_rows(connection) as hot, ThreadPoolExecutor(1, "hot-rows") as reader:
+        if len(ranges) > 1:
+            hot.prefer_indexes()
+
+        def read(within: sql.Composable) -> pa.Table:
+            where = sql.SQL(" AND ").join([of_week, within])
+            return hot.in_order([row["event_type"] for row in types], where)
+
+        ahead = reader.submit(read, ranges[0])
+        for following in (*ranges[1:], None):
+            chunk = ahead.result()
+            if following is not None:
+                ahead = reader.submit(read, following)
+            if chunk.num_rows:
+                yield chunk
+
+
+def _rows_of_a_chunk(connection: Connection, week: date) -> int:
+    """Whole row groups when rows are small, fewer rows when they are large: a chunk fits in memory several times."""
+    row = connection.execute(
+        """
+        SELECT coalesce(sum(pg_table_size(format('ledger.%%I', leaf)::regclass)), 0)::bigint AS bytes,
+            (SELECT events FROM archive_manifest WHERE week = %(week)s) AS events
+        FROM week_leaves(%(week)s) AS leaf
+        """,
+        {"week": week},
+    ).fetchone()
+    assert row is not None
+    row_bytes = max(1, row["bytes"] // max(1, row["events"] or 1))
+    rows = min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes)
+    return max(_SMALLEST_CHUNK_ROWS, rows // ROW_GROUP_ROWS * ROW_GROUP_ROWS or rows)
+
+
+def _chunk_ranges(connection: Connection, of_week: sql.Composable, rows: int) -> list[sql.Composable]:
+    """Conditions that cut the week into chunks of so many rows, in order; the last may be smaller."""
+    starts = connection.execute(
+        sql.SQL(
+            """
+            SELECT execution_id, sequence FROM (
+                SELECT execution_id, sequence, row_number() OVER (ORDER BY execution_id, sequence) - 1 AS place
+                FROM workflow_events WHERE {}
+            ) AS numbered
+            WHERE place > 0 AND place % {} = 0 ORDER BY execution_id, sequence
+            """
+        ).format(of_week, sql.Literal(rows))
+    ).fetchall()
+    keys = [sql.SQL("({}::uuid, {})").format(sql.Literal(str(row["execution_id"])), sql.Literal(row["sequence"])) for row in starts]
+    place = sql.SQL("(execution_id, sequence)")
+    ranges: list[sql.Composable] = []
+    for lower, upper in zip([None, *keys], [*keys, None], strict=True):
+        bounds: list[sql.Composable] = [sql.SQL("true")]
+        if lower is not None:
+            bounds.append(sql.SQL("{} >= {}").format(place, lower))
+        if upper is not None:
+            bounds.append(sql.SQL("{} < {}").format(place, upper))
+        ranges.append(sql.SQL(" AND ").join(bounds))
+    return ranges

@@ -1,0 +1,43 @@
+"""The daily job: prices, snapshots, the roll of what is due, the marts, and the checks of all that."""
+
+import dagster as dg
+
+from ledger_pipeline.defs.archive import due_weeks
+from ledger_pipeline.defs.checks import (
+    every_file_of_the_manifest_exists,
+    every_model_is_priced,
+    newest_expected_week_is_rolled,
+)
+from ledger_pipeline.defs.clock import NOW_TAG
+from ledger_pipeline.defs.marts import mart_build
+from ledger_pipeline.defs.ownership import ENGINEERING
+from ledger_pipeline.defs.prices import model_prices
+from ledger_pipeline.defs.snapshots import execution_snapshots
+
+JOB = "daily"
+
+daily = dg.define_asset_job(
+    JOB,
+    selection=dg.AssetSelection.assets(model_prices, execution_snapshots, due_weeks, mart_build)
+    | dg.AssetSelection.checks(
+        newest_expected_week_is_rolled, every_file_of_the_manifest_exists, every_model_is_priced
+    ),
+    description="Syncs the price book, snapshots executions, rolls the weeks that are due to the event archive, and "
+    f"builds and publishes the marts. It appends no event. The run tag {NOW_TAG} sets the time that counts as now.",
+    owners=[ENGINEERING],
+)
+
+
+@dg.schedule(
+    cron_schedule="15 1 * * *",
+    job=daily,
+    name="daily",
+    execution_timezone="UTC",
+    # Whoever runs the daemon on this code wants the job to run; the UI stops it.
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every day at 01:15 UTC: after midnight, so that a week that became due is rolled on its first day.",
+)
+def daily_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """A run for the time that it was due, whenever it starts."""
+    due = context.scheduled_execution_time.isoformat()
+    return dg.RunRequest(run_key=due, tags={NOW_TAG: due})

@@ -1,0 +1,21 @@
+"""The event table, which the outside world appends to: the source of everything else."""
+
+import dagster as dg
+
+from ledger_pipeline.defs.ownership import ENGINEERING, HOT
+from ledger_pipeline.events.catalogue import EVENT_COLUMNS
+
+workflow_events = dg.AssetSpec(
+    "workflow_events",
+    description="Every event of every execution, appended by agents and importers and never changed. "
+    "Recent weeks are in Postgres; older ones are in the event archive.",
+    group_name=HOT,
+    owners=[ENGINEERING],
+    kinds={"postgres"},
+    metadata={
+        "dagster/table_name": "ledger.workflow_events",
+        "dagster/column_schema": dg.TableSchema(
+            [dg.TableColumn(name, type=kind.value) for name, kind in EVENT_COLUMNS.items()]
+        ),
+    },
+)

@@ -1,0 +1,61 @@
+"""What the Dagster UI shows of a build: first rows of each mart, sums of money, and cost by month."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+
+from ledger_pipeline.defs.tables import markdown_table
+from ledger_pipeline.engines.duckdb.session import reading
+from ledger_pipeline.engines.duckdb.tables import quoted
+from ledger_pipeline.marts.definitions import Mart, marts
+
+ROWS = 10
+MONTHS = 24
+BAR = 40
+NEWEST_FIRST = ("day", "date", "month", "week", "occurred_at", "last_execution_at", "created_at", "valid_from")
+"""Columns of time, the first that a mart has orders its preview; `rank` comes before any of them."""
+
+Metadata = dict[str, dg.MarkdownMetadataValue | float]
+
+
+def previews(path: Path) -> dict[str, Metadata]:
+    """Metadata of each mart of a build; one read-only session reads it all."""
+    connection = reading(path)
+    try:
+        return {mart.name: _metadata(connection, mart) for mart in marts().values()}
+    finally:
+        connection.close()
+
+
+def _metadata(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Metadata:
+    shown: Metadata = {"preview": dg.MetadataValue.md(_first_rows(connection, mart))}
+    if "cost_usd" in mart.types:
+        row = connection.execute(f"SELECT sum(cost_usd) FROM {mart.table}").fetchone()
+        # A float only for the UI's plot over time; the exact sums are in the marts.
+        shown["cost USD"] = float(row[0]) if row and row[0] is not None else 0.0
+        if "month" in mart.types:
+            shown["cost by month"] = dg.MetadataValue.md(_cost_by_month(connection, mart))
+    return shown
+
+
+def _first_rows(connection: duckdb.DuckDBPyConnection, mart: Mart) -> str:
+    cursor = connection.execute(f"SELECT * FROM {mart.table} ORDER BY {_order(mart)} LIMIT {ROWS}")
+    return markdown_table(list(mart.types), cursor.fetchall())
+
+
+def _order(mart: Mart) -> str:
+    if "rank" in mart.types:
+        return "rank"
+    newest = next((f"{name} DESC NULLS LAST" for name in NEWEST_FIRST if name in mart.types), None)
+    return ", ".join([*filter(None, [newest]), *map(quoted, mart.grain)])
+
+
+def _cost_by_month(connection: duckdb.DuckDBPyConnection, mart: Mart) -> str:
+    rows: list[tuple[str, Decimal]] = connection.execute(
+        f"SELECT month, coalesce(sum(cost_usd), 0) FROM {mart.table} GROUP BY month ORDER BY month DESC LIMIT {MONTHS}"
+    ).fetchall()
+    highest = max((cost for _, cost in rows), default=Decimal(0))
+    bars = [(month, f"{cost:.2f}", "█" * round(BAR * cost / highest) if highest > 0 else "") for month, cost in rows]
+    return markdown_table(("month", "USD", ""), bars)

@@ -1,0 +1,239 @@
+"""`Ledger`: the one object through which people and programs use the ledger."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+from ledger_pipeline.errors import NotFound
+from ledger_pipeline.events import Event, TokensUpdated
+from ledger_pipeline.hot.append import Appended, append, append_many
+from ledger_pipeline.hot.database import Connection, connect
+from ledger_pipeline.hot.leaves import make_leaves_ahead
+from ledger_pipeline.hot.revision import REVISION, check, current_revision
+from ledger_pipeline.hot.server import EmbeddedServer, check_connection
+from ledger_pipeline.pricing.book import PriceBook, load_book
+from ledger_pipeline.pricing.catalogue import load_embedded
+from ledger_pipeline.pricing.costing import price
+from ledger_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from ledger_pipeline.events.state import ExecutionState
+    from ledger_pipeline.replay.verify import Report
+
+Progress = Callable[[int], None]
+
+
+def set_up(url: str, now: datetime, to: str = "head") -> str | None:
+    """Migrates a database and loads the embedded price catalogue, so that an import has prices from the start."""
+    from ledger_pipeline.hot.migrate import migrate
+
+    revision = migrate(url, now, to)
+    if revision is not None:
+        with connect(url, autocommit=True) as connection:
+            load_embedded(connection, now)
+    return revision
+
+
+class Ledger:
+    """An open ledger: holds the embedded server, or a connection to the configured one, until it is closed.
+
+    Domain code takes the time as an argument; only this class, at the edge, may read the clock.
+    """
+
+    def __init__(self, settings: Settings, url: str, resources: ExitStack) -> None:
+        self.settings = settings
+        self.url = url
+        self._resources = resources
+
+    @classmethod
+    def open(cls, settings: Settings | None = None, *, bring_up_to_date: bool = True) -> Self:
+        """Opens the ledger of the settings, by default of the environment.
+
+        The embedded database is migrated when it is behind; a configured server must be migrated by its owner
+        (SchemaMismatch otherwise). Tables of the coming weeks are made ahead.
+        """
+        settings = settings or Settings.read()
+        resources = ExitStack()
+        with resources:
+            if settings.database_url is None:
+                server = EmbeddedServer(settings)
+                url = server.acquire()
+                resources.callback(server.release)
+            else:
+                url = settings.database_url.get_secret_value()
+                check_connection(url)
+            if bring_up_to_date:
+                now = datetime.now(UTC)
+                if settings.database_url is None and current_revision(url) != REVISION:
+                    set_up(url, now)
+                check(url)
+                with connect(url, autocommit=True) as connection:
+                    make_leaves_ahead(connection, now)
+            return cls(settings, url, resources.pop_all())
+        raise AssertionError("unreachable: the block above returns or raises")
+
+    def close(self) -> None:
+        """Closes connections and gives the embedded server back."""
+        self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def connection(self) -> Connection:
+        """An autocommitting connection to the hot store."""
+        return self._resources.enter_context(connect(self.url, autocommit=True))
+
+    @cached_property
+    def book(self) -> PriceBook:
+        """The price book as known when it was first asked for."""
+        return load_book(self.connection)
+
+    def _priced(self, events: Iterable[Event | Mapping[str, Any]]) -> Iterator[Event | Mapping[str, Any]]:
+        for event in events:
+            yield price(self.book, event) if isinstance(event, TokensUpdated) else event
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        execution_id: UUID,
+        events: Sequence[Event | Mapping[str, Any]],
+        expected_sequence: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Appended:
+        """Prices and stores events of one execution, all or none; see `hot.append.append`."""
+        return append(
+            self.connection,
+            execution_id,
+            list(self._priced(events)),
+            expected_sequence=expected_sequence,
+            idempotency_key=idempotency_key,
+        )
+
+    def append_many(
+        self, events: Iterable[Event | Mapping[str, Any]], *, history: bool = False, progress: Progress | None = None
+    ) -> int:
+        """Prices and stores events of any number of executions in batches; see `hot.append.append_many`."""
+        return append_many(self.connection, self._priced(events), history=history, progress=progress)
+
+    # Reading ------------------------------------------------------------------------------------------------------
+
+    def events(self, execution_id: UUID) -> Iterator[dict[str, Any]]:
+        """An execution's event rows in sequence, hot and cold; raises NotFound for an unknown execution."""
+        from ledger_pipeline.cold.reader import execution_events
+
+        known = self.connection.execute("SELECT FROM execution_heads WHERE id = %s", (execution_id,)).rowcount
+        if not known:
+            raise NotFound(f"execution {execution_id} does not exist")
+        with connect(self.url) as reading:
+            yield from execution_events(reading, self.settings.cold_dir, execution_id)
+
+    def replay(
+        self, execution_id: UUID, as_of: int | datetime | None = None, known_at: datetime | None = None
+    ) -> "ExecutionState":
+        """The execution's state as of an event or an instant, hot and cold alike; see `replay.replay`."""
+        from ledger_pipeline.replay.replay import replay
+
+        with connect(self.url) as reading:
+            return replay(reading, self.settings.cold_dir, execution_id, as_of=as_of, known_at=known_at)
+
+    def verify(self, progress: Callable[..., None] | None = None) -> "Report":
+        """Re-hashes everything stored, hot and cold."""
+        from ledger_pipeline.replay.verify import verify
+
+        with connect(self.url) as reading:
+            return verify(reading, self.settings.cold_dir, progress=progress)
+
+    def marts(self) -> "duckdb.DuckDBPyConnection":
+        """A read-only DuckDB connection on the current build of the marts."""
+        from ledger_pipeline.marts.publish import connect_readonly
+
+        return connect_readonly(self.settings)
+
+    def export_jsonl(self, out: IO[str], execution_id: UUID | None = None, **options: Any) -> int:
+        """Writes events in the interchange format; answers how many."""
+        from ledger_pipeline.ingest.jsonl import export_jsonl
+
+        with connect(self.url) as reading:
+            return export_jsonl(reading, self.settings.cold_dir, out, execution_id=execution_id, **options)
+
+    # Ways in ------------------------------------------------------------------------------------------------------
+
+    @property
+    def rejects_dir(self) -> Path:
+        """Where importers put lines aside that they can't take."""
+        return self.settings.home / "rejects"
+
+    def import_aider(self, path: Path, progress: Progress | None = None) -> Any:
+        """Imports an Aider analytics log; a repeated import adds nothing."""
+        from ledger_pipeline.ingest.aider import import_aider
+
+        return import_aider(self.connection, self.book, path, self.rejects_dir, progress=progress)
+
+    def import_jsonl(self, path: Path, progress: Progress | None = None) -> Any:
+        """Imports the interchange format; a repeated import adds nothing."""
+        from ledger_pipeline.ingest.jsonl import import_jsonl
+
+        return import_jsonl(self.connection, path, self.rejects_dir, progress=progress)
+
+    def simulate(
+        self, executions: int, days: int, seed: int, now: datetime, progress: Progress | None = None
+    ) -> Any:
+        """Appends realistic traffic of the days up to `now`, the same for the same arguments."""
+        from ledger_pipeline.ingest.simulate import run_simulation
+
+        return run_simulation(self.connection, self.book, executions, days, seed, now, progress=progress)
+
+    # The daily job's parts ----------------------------------------------------------------------------------------
+
+    def sync_prices(self, now: datetime) -> Any:
+        """Brings the price book up to the configured sources."""
+        from ledger_pipeline.pricing.sources import configured_sources
+        from ledger_pipeline.pricing.sync import sync
+
+        result = sync(self.connection, configured_sources(self.settings.price_sources), now)
+        self.__dict__.pop("book", None)
+        return result
+
+    def snapshot(self, now: datetime, progress: Callable[..., None] | None = None) -> Any:
+        """Takes the state snapshots that are due."""
+        from ledger_pipeline.replay.snapshots import take_snapshots
+
+        with connect(self.url) as working:
+            return take_snapshots(
+                working, self.settings.cold_dir, self.settings.snapshot_every, now, progress=progress
+            )
+
+    def roll(
+        self,
+        now: datetime,
+        keep_days: int | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Callable[..., None] | None = None,
+    ) -> Any:
+        """Rolls every week that is due to cold storage."""
+        from ledger_pipeline.cold.roll import roll
+
+        with connect(self.url) as working:
+            return roll(working, self.settings, now, keep_days=keep_days, dry_run=dry_run, progress=progress)
+
+    def build_marts(self, now: datetime, *, full: bool = False, progress: Callable[..., None] | None = None) -> Any:
+        """Builds, checks and publishes the marts."""
+        from ledger_pipeline.marts.build import build
+
+        with connect(self.url) as working:
+            return build(working, self.settings, now, progress=progress, full=full)

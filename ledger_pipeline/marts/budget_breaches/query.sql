@@ -1,0 +1,33 @@
+-- One row a budget crossed, in the execution that crossed it or in the budget's own stream.
+SELECT
+    event_id,
+    execution_id,
+    sequence,
+    occurred_at,
+    recorded_at,
+    day,
+    week,
+    execution_kind,
+    workflow_name,
+    mode,
+    drive_id,
+    customer_id,
+    user_id,
+    agent_id,
+    agent_name,
+    step_id,
+    step_name,
+    budget_id,
+    budget_scope,
+    budget_unit,
+    budget_period,
+    threshold_percent,
+    limit_usd,
+    total_usd,
+    total_usd - limit_usd AS over_usd,
+    limit_tokens,
+    total_tokens,
+    total_tokens - limit_tokens AS over_tokens,
+    model_call_id
+FROM staging.events
+WHERE event_type = 'BudgetExceeded'

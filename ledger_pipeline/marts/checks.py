@@ -1,0 +1,69 @@
+"""Runs the rules that a build must keep before anyone sees it."""
+
+# ruff: noqa: S608  names of tables and columns are our own; values are parameters
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from ledger_pipeline.engines.duckdb.tables import quoted
+from ledger_pipeline.errors import ReconciliationFailed
+from ledger_pipeline.marts.definitions import Check, Mart, marts
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How many rows break a rule of a mart, and the first of them."""
+
+    mart: str
+    rule: str
+    warning: bool
+    broken_by: int
+    first: dict[str, Any] | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether no row breaks the rule."""
+        return self.broken_by == 0
+
+
+def _grain(mart: Mart) -> Check:
+    keys = ", ".join(map(quoted, mart.grain))
+    query = f"SELECT {keys}, count(*) AS rows FROM {mart.table} GROUP BY {keys} HAVING count(*) > 1"
+    return Check(f"One row for each {', '.join(mart.grain)}.", query)
+
+
+def checks_of(mart: Mart) -> tuple[Check, ...]:
+    """The mart's own checks and the one of its grain."""
+    return (_grain(mart), *mart.checks)
+
+
+def run_checks(connection: duckdb.DuckDBPyConnection) -> Iterator[CheckResult]:
+    """Judges every rule of every mart on the build that the session has open."""
+    for mart in marts().values():
+        for check in checks_of(mart):
+            cursor = connection.execute(check.query)
+            names = [column[0] for column in cursor.description or ()]
+            rows = cursor.fetchmany(1)
+            first = dict(zip(names, rows[0], strict=True)) if rows else None
+            broken = len(rows)
+            while rows := cursor.fetchmany(10_000):
+                broken += len(rows)
+            yield CheckResult(mart.name, check.rule, check.warning, broken, first)
+
+
+def require(results: list[CheckResult]) -> None:
+    """Raises ReconciliationFailed that names the first difference; the reconciliation's, when it has one.
+
+    Warnings are left to whoever reads the results.
+    """
+    failed = sorted((r for r in results if not r.passed and not r.warning), key=lambda r: r.mart != "reconciliation")
+    if failed:
+        first = failed[0]
+        row = ", ".join(f"{name}={value}" for name, value in (first.first or {}).items())
+        raise ReconciliationFailed(
+            f"the new marts break {len(failed)} of {len(results)} rules and were not published; first, of "
+            f"{first.mart}: {first.rule} Broken by {first.broken_by} rows, such as {row}"
+        )

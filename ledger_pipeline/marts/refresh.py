@@ -1,0 +1,145 @@
+"""Brings the marts of a build up to its staging tables: whole, or only the grain keys that new rows touch.
+
+A query always reads its inputs by name. For a delta it runs in catalog `delta`, where the same names hold only the
+rows of the touched keys; so a mart has one query, and rebuilding a key gives what rebuilding everything would.
+"""
+
+# ruff: noqa: S608  names of tables and columns are our own; values are parameters
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import duckdb
+
+from ledger_pipeline.engines.duckdb.session import BUILD
+from ledger_pipeline.engines.duckdb.tables import (
+    columns_of,
+    comment,
+    comment_columns,
+    create_table,
+    quoted,
+    same,
+)
+from ledger_pipeline.errors import LedgerError
+from ledger_pipeline.marts.definitions import Mart, marts
+
+
+def create(connection: duckdb.DuckDBPyConnection) -> None:
+    """Creates every mart, empty, typed and described; needs the staging tables."""
+    connection.execute("CREATE SCHEMA marts")
+    for mart in marts().values():
+        found = columns_of(connection, mart.query)
+        if found != mart.types:
+            differ = sorted({*found.items()} ^ {*mart.types.items()}) or "their order"
+            raise LedgerError(f"mart {mart.name}: query.sql and schema.yaml differ in {differ}")
+        if mart.view:
+            connection.execute(f"CREATE VIEW {mart.table} AS {mart.query}")
+        else:
+            create_table(connection, mart.table, mart.types)
+        comment(connection, "VIEW" if mart.view else "TABLE", mart.table, mart.description)
+        comment_columns(connection, mart.table, {column.name: column.description for column in mart.columns})
+
+
+def refresh_whole(connection: duckdb.DuckDBPyConnection, mart: Mart) -> None:
+    """Rebuilds a mart from all rows of its inputs."""
+    if not mart.view:
+        connection.execute(f"DELETE FROM {mart.table}")
+        connection.execute(f"INSERT INTO {mart.table} {mart.query}")
+
+
+def _columns(names: Iterable[str], table: str = "") -> str:
+    return ", ".join(f"{table}.{quoted(name)}" if table else quoted(name) for name in names)
+
+
+def _kept(label: str) -> str:
+    """The table in which the delta keeps something."""
+    return f"delta.main.{quoted(label)}"
+
+
+def _builds_on_staging(mart: Mart) -> bool:
+    """Whether every input is a staging table, or a mart of the same keys of which that holds."""
+    above = [marts()[name.removeprefix("marts.")] for name in mart.inputs if name.startswith("marts.")]
+    return all(other.rebuild_by == mart.rebuild_by and _builds_on_staging(other) for other in above)
+
+
+def _staging_behind(keys: tuple[str, ...]) -> list[str]:
+    """The staging tables that marts rebuilt by these keys read."""
+    inputs = {name for mart in marts().values() if mart.rebuild_by == keys for name in mart.inputs}
+    return sorted(name for name in inputs if name.startswith("staging."))
+
+
+class Delta:
+    """The rows that changed since the last build, and the marts that follow from them."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, rows_before: Mapping[str, int]) -> None:
+        """`rows_before`: rows of each staging table at the last build; those behind them are new."""
+        self._connection = connection
+        for statement in ("ATTACH ':memory:' AS delta", *(f"CREATE SCHEMA delta.{s}" for s in ("staging", "marts"))):
+            connection.execute(statement)
+        for name, count in rows_before.items():
+            keys = self._keys_asked_of(f"staging.{name}")
+            if keys:
+                self._run(
+                    f"CREATE TABLE {_kept(f'changed staging.{name}')} AS "
+                    f"SELECT DISTINCT {_columns(keys)} FROM {BUILD}.staging.{name} WHERE rowid >= ?",
+                    [count],
+                )
+
+    def close(self) -> None:
+        """Forgets the delta."""
+        self._connection.execute(f"USE {BUILD}")
+        self._connection.execute("DETACH delta")
+
+    def refresh(self, mart: Mart) -> None:
+        """Rebuilds the touched keys of a mart, or all of it where it can't be split."""
+        if not mart.rebuild_by or mart.view:
+            refresh_whole(self._connection, mart)
+            return
+        label = self._touched(mart)
+        for name in mart.inputs:
+            self._restrict(name, mart.rebuild_by, label)
+        touched = _kept(label)
+        changed = _kept(f"changed {mart.table}")
+        asked = self._keys_asked_of(mart.table)
+        hit = same("mart", "touched", mart.rebuild_by)
+        if asked:
+            self._run(
+                f"CREATE TABLE {changed} AS SELECT DISTINCT {_columns(asked, 'mart')} "
+                f"FROM {BUILD}.{mart.table} AS mart SEMI JOIN {touched} AS touched ON {hit}"
+            )
+        self._run(f"DELETE FROM {BUILD}.{mart.table} AS mart USING {touched} AS touched WHERE {hit}")
+        self._run("USE delta")
+        self._run(f"INSERT INTO {BUILD}.{mart.table} {mart.query}")
+        self._run(f"USE {BUILD}")
+        if asked:
+            self._run(
+                f"INSERT INTO {changed} SELECT DISTINCT {_columns(asked, 'mart')} "
+                f"FROM {BUILD}.{mart.table} AS mart SEMI JOIN {touched} AS touched ON {hit}"
+            )
+
+    def _run(self, statement: str, parameters: Sequence[object] | None = None) -> None:
+        self._connection.execute(statement, parameters)
+
+    def _keys_asked_of(self, table: str) -> list[str]:
+        """The columns by which marts that read the table are rebuilt."""
+        asked = (mart.rebuild_by for mart in marts().values() if table in mart.inputs and not mart.view)
+        return sorted({column for columns in asked for column in columns})
+
+    def _touched(self, mart: Mart) -> str:
+        """Label of the key values to rebuild: those of every changed row of any input."""
+        # Marts of the same keys that build on staging tables only share the table, and so the restricted inputs.
+        shared = _builds_on_staging(mart)
+        sources = _staging_behind(mart.rebuild_by) if shared else mart.inputs
+        touched = f"touched {'by staging' if shared else mart.name}, {' '.join(mart.rebuild_by)}"
+        keys = _columns(mart.rebuild_by)
+        union = " UNION ".join(f"SELECT {keys} FROM {_kept(f'changed {source}')}" for source in sources)
+        self._run(f"CREATE TABLE IF NOT EXISTS {_kept(touched)} AS {union}")
+        return touched
+
+    def _restrict(self, name: str, keys: tuple[str, ...], touched: str) -> None:
+        """Lets the name mean, in catalog `delta`, only the rows of the touched keys."""
+        kept = _kept(f"{name} of {touched}")
+        self._run(
+            f"CREATE TABLE IF NOT EXISTS {kept} AS SELECT source.* FROM {BUILD}.{name} AS source "
+            f"SEMI JOIN {_kept(touched)} AS touched ON {same('source', 'touched', keys)}"
+        )
+        self._run(f"CREATE OR REPLACE VIEW delta.{name} AS SELECT * FROM {kept}")

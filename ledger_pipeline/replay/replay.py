@@ -1,0 +1,71 @@
+"""Replay: the state of an execution as of any event or instant, from hot and cold events alike."""
+
+from collections.abc import Callable
+from datetime import datetime
+from itertools import takewhile
+from pathlib import Path
+from uuid import UUID
+
+from ledger_pipeline.cold.reader import execution_events
+from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.events.draft import EventRow
+from ledger_pipeline.events.fold import ExecutionState, fold_all, initial
+from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.replay.snapshots import usable_snapshot
+
+AsOf = int | datetime
+
+
+def _checked(instant: datetime, name: str) -> datetime:
+    if instant.tzinfo is None:
+        raise InvalidInput(f"{name}: {instant.isoformat()} has no time zone: give an offset such as +00:00")
+    return instant
+
+
+def _within(as_of: AsOf | None, known_at: datetime | None) -> Callable[[EventRow], bool]:
+    """Whether an event belongs to the prefix; the prefix ends at the first that doesn't."""
+    last = as_of if isinstance(as_of, int) else None
+    until = _checked(as_of, "as_of") if isinstance(as_of, datetime) else None
+    known = None if known_at is None else _checked(known_at, "known_at")
+    if last is not None and last < 0:
+        raise InvalidInput(f"as_of: a sequence is 0 or more, got {last}")
+
+    def belongs(row: EventRow) -> bool:
+        return (
+            (last is None or row["sequence"] <= last)
+            and (until is None or row["occurred_at"] <= until)
+            and (known is None or row["recorded_at"] <= known)
+        )
+
+    return belongs
+
+
+def replay(
+    connection: Connection,
+    cold_dir: Path,
+    execution_id: UUID,
+    as_of: AsOf | None = None,
+    known_at: datetime | None = None,
+) -> ExecutionState:
+    """The state after the longest prefix of events that `as_of` and `known_at` admit; all of them when left out.
+
+    `as_of` is a sequence, or an instant that no event of the prefix occurred after; `known_at` an instant that none was
+    recorded after. Raises NotFound for an unknown execution, and what `execution_events` raises for missing events.
+    The connection must not be in a transaction, unless that is `open_read`'s.
+    """
+    belongs = _within(as_of, known_at)
+    start = usable_snapshot(connection, execution_id, as_of) if _all_known(connection, execution_id, known_at) else None
+    state = start or initial()
+    events = execution_events(connection, cold_dir, execution_id, after=state.last_sequence)
+    return fold_all(state, takewhile(belongs, events))
+
+
+def _all_known(connection: Connection, execution_id: UUID, known_at: datetime | None) -> bool:
+    """Whether every event was recorded by then: a snapshot does not say when its own were."""
+    if known_at is None:
+        return True
+    with translated():
+        head = connection.execute(
+            "SELECT last_recorded_at FROM execution_heads WHERE id = %s", (execution_id,)
+        ).fetchone()
+    return head is not None and head["last_recorded_at"] <= known_at

@@ -1,0 +1,47 @@
+"""What a verification finds: problems, each located, and the report that holds them."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, at an event or in a file; `event_id` is missing only where the event itself is."""
+
+    what: str
+    event_id: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was verified, and the problems found: at most one an execution, the first of it."""
+
+    events: int
+    executions: int
+    weeks: int
+    checkpoints: int
+    problems: list[Problem] = field(default_factory=list[Problem])
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def describe_fault(execution_id: str, sequence: int, fault: str, other: int | None) -> str:
+    """The sentence for a fault of `first_faults.sql`."""
+    where = f"execution {execution_id}, sequence {sequence}"
+    match fault:
+        case "altered":
+            return f"{where}: its columns do not give its leaf: the event was changed"
+        case "gap":
+            after = "" if other is None else f": it follows sequence {other}"
+            return f"{where}: the event before it is missing or stored twice{after}"
+        case "unchained":
+            return f"{where}: its hash does not follow from the event before it: one of the two was changed or moved"
+        case "no head":
+            return f"{where}: the execution has no head"
+        case "head":
+            return f"{where}: is the last event found, but the head says sequence {other} or another hash"
+        case _:
+            return f"execution {execution_id}: its head says {other} events, and there is none"

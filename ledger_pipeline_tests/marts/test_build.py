@@ -1,0 +1,50 @@
+"""A build continued from the last one holds what a build from nothing holds."""
+
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from ledger_pipeline.marts.build import build_from
+from ledger_pipeline.settings import Settings
+from ledger_pipeline_tests.marts.differences import differences
+from ledger_pipeline_tests.marts.in_memory import InMemorySource, Row
+
+
+def cut(rows: list[Row], parts: int, seed: int) -> list[list[Row]]:
+    """The rows in appends of random sizes and order, each execution's events in sequence."""
+    random = Random(seed)
+    executions: dict[object, list[Row]] = {}
+    for row in rows:
+        executions.setdefault(row["execution_id"], []).append(row)
+    batches: list[list[Row]] = [[] for _ in range(parts)]
+    for events in executions.values():
+        ends = sorted(random.randrange(parts) for _ in events)
+        for row, part in zip(events, ends, strict=True):
+            batches[part].append(row)
+    return batches
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_incremental_builds_equal_a_full_build(
+    history_rows: list[Row], tmp_path: Path, now: datetime, seed: int
+) -> None:
+    source = InMemorySource()
+    grown = Settings(home=tmp_path / "grown")
+    builds = []
+    for batch in cut(history_rows, parts=4, seed=seed):
+        source.add(batch)
+        builds.append(build_from(source, grown, now))
+    assert [build.whole for build in builds] == [True, False, False, False]
+    assert sum(build.new_events for build in builds) == len(history_rows)
+    full = build_from(source, Settings(home=tmp_path / "full"), now)
+    assert differences(builds[-1].path, full.path) == {}
+
+
+def test_a_build_without_new_events_changes_nothing(history_rows: list[Row], settings: Settings, now: datetime) -> None:
+    source = InMemorySource(history_rows)
+    first = build_from(source, settings, now)
+    second = build_from(source, settings, now)
+    assert (second.whole, second.new_events) == (False, 0)
+    assert differences(first.path, second.path) == {}

@@ -1,0 +1,54 @@
+"""The marts of a real analytics log, from import to cold storage."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ledger_pipeline.cold.roll import roll
+from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.ingest.aider import import_aider
+from ledger_pipeline.marts.build import Build, build
+from ledger_pipeline.marts.publish import connect_readonly
+from ledger_pipeline.pricing.book import load_book
+from ledger_pipeline.pricing.catalogue import load_embedded
+from ledger_pipeline.settings import Settings
+from ledger_pipeline_tests.marts.differences import differences
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.mark.slow
+@pytest.mark.mission("C1")
+def test_the_marts_of_the_aider_log(connection: Connection, settings: Settings, test_data: Path) -> None:
+    load_embedded(connection, NOW)
+    log = test_data / "aider" / "aider-analytics-union.jsonl.gz"
+    imported = import_aider(connection, load_book(connection), log, settings.home / "rejects")
+    hot = build(connection, settings, NOW)
+    roll(connection, settings, NOW)
+    rolled = build(connection, settings, NOW)
+    assert rolled.new_events == 0
+    full = build(connection, settings, NOW, full=True)
+    assert {build.rows["audit_log"] for build in (hot, rolled, full)} == {imported.events}
+    assert differences(rolled.path, full.path) == {}
+    assert _only_totals_moved(hot, rolled)
+
+    with connect_readonly(settings) as marts:
+        (usage,) = marts.execute(
+            "SELECT count(*), sum(input_tokens), sum(output_tokens), sum(recorded_cost_usd) FROM marts.model_usage"
+        ).fetchall()
+        assert usage == (5563, 73020005, 2956951, pytest.approx(Decimal("10182.700381635998"), abs=Decimal("1e-9")))
+        lines = "SELECT count(*), count(DISTINCT source_line) FROM marts.audit_log WHERE source_line IS NOT NULL"
+        assert marts.execute(lines).fetchall() == [(39572, 39572)]
+        leads = "SELECT rank, recorded_cost_usd, total_tokens FROM marts.cost_anomalies ORDER BY rank LIMIT 1"
+        assert marts.execute(leads).fetchall() == [(1, pytest.approx(Decimal("9990.01"), abs=Decimal("0.01")), 10033)]
+        free = "SELECT * FROM marts.unpriced_usage WHERE coalesce(estimated_cost_usd, 0) = 0"
+        assert marts.execute(free).fetchall() == []
+        assert marts.execute("SELECT count(*) FROM marts.unpriced_usage WHERE model LIKE '%REDACTED%'").fetchall()
+        assert marts.execute("SELECT bool_and(ok) FROM marts.reconciliation").fetchall() == [(True,)]
+
+
+def _only_totals_moved(hot: Build, rolled: Build) -> bool:
+    """Whether a roll changed nothing but where events were counted."""
+    return {name.split(",")[0] for name in differences(hot.path, rolled.path)} <= {"staging.event_totals"}
