@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from uuid import UUID
 
 from ledger_pipeline.errors import NotFound
@@ -163,12 +163,15 @@ class Ledger:
 
         return connect_readonly(self.settings)
 
-    def export_jsonl(self, out: IO[str], execution_id: UUID | None = None, **options: Any) -> int:
-        """Writes events in the interchange format; answers how many."""
-        from ledger_pipeline.ingest.jsonl import export_jsonl
+    def export_jsonl(self, out: BinaryIO, execution_id: UUID | None = None, progress: Progress | None = None) -> int:
+        """Writes the events of the ledger, or of one execution, in the interchange format; answers how many."""
+        from ledger_pipeline.cold.feed import read_feed
+        from ledger_pipeline.ingest.jsonl import export_jsonl, export_rows
 
+        if execution_id is not None:
+            return export_rows(self.events(execution_id), out)
         with connect(self.url) as reading:
-            return export_jsonl(reading, self.settings.cold_dir, out, execution_id=execution_id, **options)
+            return export_jsonl(read_feed(reading, self.settings.cold_dir, None).batches, out, progress)
 
     # Ways in ------------------------------------------------------------------------------------------------------
 
@@ -189,9 +192,7 @@ class Ledger:
 
         return import_jsonl(self.connection, path, self.rejects_dir, progress=progress)
 
-    def simulate(
-        self, executions: int, days: int, seed: int, now: datetime, progress: Progress | None = None
-    ) -> Any:
+    def simulate(self, executions: int, days: int, seed: int, now: datetime, progress: Progress | None = None) -> Any:
         """Appends realistic traffic of the days up to `now`, the same for the same arguments."""
         from ledger_pipeline.ingest.simulate import run_simulation
 
@@ -213,9 +214,7 @@ class Ledger:
         from ledger_pipeline.replay.snapshots import take_snapshots
 
         with connect(self.url) as working:
-            return take_snapshots(
-                working, self.settings.cold_dir, self.settings.snapshot_every, now, progress=progress
-            )
+            return take_snapshots(working, self.settings.cold_dir, self.settings.snapshot_every, now, progress=progress)
 
     def roll(
         self,

@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def server_url(shared_folder: Path) -> Iterator[str]:
     """A superuser's URL of the server under test: `LEDGER_DATABASE_URL`, or an embedded one."""
     settings = Settings(home=shared_folder / "server-home")
     with running_server(settings) as url:
+        if settings.database_url is None:
+            # Nothing here outlives the run; what a crash leaves behind is tested on servers of their own.
+            with psycopg.connect(url, autocommit=True) as connection:
+                for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                    connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+                connection.execute("SELECT pg_reload_conf()")
         yield url
 
 
@@ -73,9 +80,9 @@ def empty_database_url(server_url: str) -> Iterator[str]:
     drop_database(server_url, name)
 
 
-@pytest.fixture
-def make_ledger(server_url: str, template_database: str) -> Iterator[Callable[[], str]]:
-    """Makes migrated, empty ledgers; each is dropped after the test."""
+@contextmanager
+def ledgers(server_url: str, template_database: str) -> Iterator[Callable[[], str]]:
+    """Makes migrated, empty ledgers; each is dropped at the end."""
     names: list[str] = []
 
     def make() -> str:
@@ -88,9 +95,25 @@ def make_ledger(server_url: str, template_database: str) -> Iterator[Callable[[]
             connection.execute("SELECT adopt('test', true)")
         return url
 
-    yield make
-    for name in names:
-        drop_database(server_url, name)
+    try:
+        yield make
+    finally:
+        for name in names:
+            drop_database(server_url, name)
+
+
+@pytest.fixture
+def make_ledger(server_url: str, template_database: str) -> Iterator[Callable[[], str]]:
+    """Makes migrated, empty ledgers; each is dropped after the test."""
+    with ledgers(server_url, template_database) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def module_ledger_url(server_url: str, template_database: str) -> Iterator[str]:
+    """The URL of a ledger that a module's tests share, each on executions of its own."""
+    with ledgers(server_url, template_database) as make:
+        yield make()
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ retention:
 def make_dagster_home(settings: Settings) -> Path:
     """The folder, made and configured if it isn't yet; an existing configuration is the user's and stays."""
     folder = settings.home / "dagster"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     configuration = folder / "dagster.yaml"
     if not configuration.exists():
         configuration.write_text(INSTANCE, encoding="utf-8")

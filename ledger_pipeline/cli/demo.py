@@ -1,5 +1,6 @@
 """The demonstration: fills a ledger, runs the daily job, and shows what came of it."""
 
+import json
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,8 +12,10 @@ from uuid import UUID
 import click
 
 from ledger_pipeline.cli.cost_report import CostLine, cost_report, total, usd
+from ledger_pipeline.cli.dagster_home import make_dagster_home
 from ledger_pipeline.cli.output import echo_renderable, echo_table, say
 from ledger_pipeline.cli.progress import counting, telling
+from ledger_pipeline.defs.in_process import run_daily
 from ledger_pipeline.hot.server import running_server
 from ledger_pipeline.ledger import Ledger, set_up
 from ledger_pipeline.settings import Settings
@@ -28,10 +31,13 @@ WEEKS_SHOWN = 5
 _RECORDED = "SELECT coalesce(sum(last_sequence), 0)::bigint AS events, count(*) AS executions FROM execution_heads"
 
 _ROLLED = """
-SELECT week, events, bytes, jsonb_array_length(files) AS files FROM archive_manifest WHERE state = 'committed' ORDER BY week
+SELECT week, events, bytes, jsonb_array_length(files) AS files
+FROM archive_manifest
+WHERE state = 'committed'
+ORDER BY week
 """
 
-# The longest completed execution whose last event is in a rolled week: nothing of it is left in Postgres.
+# The longest ended execution whose last event is in a rolled week: no event of it is left in Postgres.
 _WHOLLY_COLD = """
 SELECT head.id
 FROM execution_heads AS head
@@ -53,7 +59,7 @@ def run(log: Path | None, now: datetime) -> bool:
     with Ledger.open(settings) as ledger:
         _fill(ledger, log, now)
         with _part("Running the daily job"), telling() as progress:
-            ledger.daily(now, progress=progress)
+            run_daily(now, progress, make_dagster_home(settings))
         _show_costs(ledger)
         _show_cold_store(ledger)
         _show_replay(ledger)
@@ -78,13 +84,25 @@ def _fill(ledger: Ledger, log: Path | None, now: datetime) -> None:
         say(f"{result.lines:,} lines are {result.events:,} events, {result.new_events:,} of them new")
         if result.rejects:
             say(f"{result.rejects:,} lines could not be read: they are in {result.rejects_file}")
-    elif recorded[0]:
-        say(f"The ledger in {ledger.settings.home} holds {recorded[0]:,} events of {recorded[1]:,} executions: none added.")
-    else:
-        with _part(f"Simulating {DAYS} days of agent traffic"), counting("simulating", "events") as progress:
-            ledger.simulate(EXECUTIONS, DAYS, SEED, now, progress=progress)
-        events, executions = _recorded(ledger)
-        say(f"{events:,} events of {executions:,} executions")
+        return
+    began = _began(ledger.settings, now, empty=not recorded[0])
+    if began is None:
+        say(f"{ledger.settings.home} holds {recorded[0]:,} events of {recorded[1]:,} executions already: none added")
+        return
+    # The same time gives the same events: one that was interrupted goes on, a complete one gains nothing.
+    with _part(f"Simulating {DAYS} days of agent traffic"), counting("simulating", "events") as progress:
+        simulated = ledger.simulate(EXECUTIONS, DAYS, SEED, began, progress=progress)
+    say(f"{simulated.events:,} events of {simulated.executions:,} executions, {simulated.new_events:,} new events")
+
+
+def _began(settings: Settings, now: datetime, *, empty: bool) -> datetime | None:
+    """When the demonstration first ran on this ledger, noted in its home; None: the ledger's events are others."""
+    note = settings.home / "demo.json"
+    if empty:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps({"now": now.isoformat()}), encoding="utf-8")
+        return now
+    return datetime.fromisoformat(json.loads(note.read_text(encoding="utf-8"))["now"]) if note.is_file() else None
 
 
 def _recorded(ledger: Ledger) -> tuple[int, int]:
@@ -96,8 +114,10 @@ def _recorded(ledger: Ledger) -> tuple[int, int]:
 def _show_costs(ledger: Ledger) -> None:
     with ledger.marts() as marts:
         lines = cost_report(marts, ("month", "model"))
-    months = sorted({line.values[0] for line in lines}, key=str)
-    models = sorted({line.values[1] for line in lines}, key=lambda model: -_sum(lines, lambda line: line.values[1] == model))
+    values = {line.values for line in lines}
+    months = sorted({month for month, _ in values}, key=str)
+    cost_of = {model: _sum(lines, lambda line, model=model: line.values[1] == model) for _, model in values}
+    models = sorted((str(model) for model in cost_of), key=lambda model: (-cost_of[model], model))
     shown, others = models[:MODELS_SHOWN], set(models[MODELS_SHOWN:])
     rest = (f"{len(others)} others",) if others else ()
 
@@ -110,7 +130,7 @@ def _show_costs(ledger: Ledger) -> None:
     echo_table(
         ("month", *shown, *rest, "all"),
         [*(row(month, [line for line in lines if line.values[0] == month]) for month in months), row("all", lines)],
-        right=(*map(str, shown), *rest, "all"),
+        right=(*shown, *rest, "all"),
         title="Cost by month and model, USD",
     )
     whole = total(lines)
@@ -163,10 +183,13 @@ def _show_verification(ledger: Ledger) -> bool:
     return report.ok
 
 
+NEXT = """
+make ui                                            the Dagster UI: assets, runs, schedules
+.venv/bin/ledger-pipeline sql "SELECT * FROM marts.cost_anomalies LIMIT 5"
+.venv/bin/ledger-pipeline report --by workflow     and by agent, customer, mode, day
+.venv/bin/ledger-pipeline --help                   everything else
+"""
+
+
 def _show_next(settings: Settings, seconds: float) -> None:
-    click.echo(f"""
-Next, in {settings.home} (all of this took {seconds:.0f} s):
-  make ui                                              the Dagster UI: assets, runs, schedules
-  .venv/bin/ledger-pipeline sql "SELECT * FROM marts.cost_anomalies LIMIT 5"
-  .venv/bin/ledger-pipeline report --by workflow       and --by agent, customer, mode, day …
-  .venv/bin/ledger-pipeline --help                     everything else""")
+    click.echo(f"\nAll of it is in {settings.home} and took {seconds:.0f} s. What to open next:\n{NEXT}", nl=False)

@@ -20,7 +20,7 @@ def one_line(text: object) -> str:
 
 
 def plain(value: object) -> Any:
-    """A value as JSON holds it: decimals as strings in plain digits, so that no reader rounds them; times in ISO 8601."""
+    """A value as JSON holds it: decimals as strings in plain digits, which no reader rounds; times in ISO 8601."""
     match value:
         case None | bool() | int() | float() | str():
             return value.value if isinstance(value, enum.Enum) else value
@@ -66,7 +66,9 @@ def echo_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    if title:
+        click.echo(title)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", header_style="bold", overflow="fold")
     for row in rows:

@@ -28,7 +28,9 @@ class _InOrder(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # click would cut the sentences off.
         with formatter.section("Commands"):
-            formatter.write_dl([(name, one_line((c.help or "").partition("\n\n")[0])) for name, c in self.commands.items()])
+            formatter.write_dl(
+                [(name, one_line((c.help or "").partition("\n\n")[0])) for name, c in self.commands.items()]
+            )
 
 
 @click.group(
@@ -36,8 +38,8 @@ class _InOrder(click.Group):
     cls=_InOrder,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Settings are environment variables: LEDGER_HOME (default: data/), LEDGER_DATABASE_URL and others; README.md "
-    "lists them. Try `ledger-pipeline demo`.",
+    epilog="Settings are environment variables, LEDGER_HOME (default: data/) among them: README.md lists them. "
+    "Start with `ledger-pipeline demo`.",
 )
 @click.version_option(package_name=PROGRAM)
 @click.pass_context

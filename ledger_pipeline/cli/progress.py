@@ -31,18 +31,18 @@ def counting(what: str, unit: str) -> Generator[Callable[[int], None]]:
 
 
 @contextmanager
-def telling() -> Generator[Callable[[str], None]]:
+def telling() -> Generator[Callable[[object], None]]:
     """A callable that is told what is being done, in words; each is kept as a line, the latest shown as alive."""
     if not sys.stderr.isatty():
-        yield lambda message: click.echo(message, err=True)
+        yield lambda message: click.echo(str(message), err=True)
         return
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
     with console.status("…") as status:
 
-        def tell(message: str) -> None:
+        def tell(message: object) -> None:
             status.update(f"{message} …")
-            console.print(message, markup=False)
+            console.print(str(message), markup=False)
 
         yield tell

@@ -117,10 +117,10 @@ def _answers(address: Path | tuple[str, int]) -> bool:
 
 def _stop(services: Services) -> None:
     """Ends the processes, the last started first, and whatever they started."""
-    for service in reversed(services.values()):
+    for service in reversed(list(services.values())):
         service.terminate()
     deadline = time.monotonic() + STOP_SECONDS
-    for service in reversed(services.values()):
+    for service in reversed(list(services.values())):
         with suppress(subprocess.TimeoutExpired):
             service.wait(max(0.1, deadline - time.monotonic()))
         with suppress(ProcessLookupError):

@@ -100,7 +100,9 @@ def check_file(cold_dir: Path, file: ColdFile, *, again: bool = False) -> Path:
     try:
         status = path.stat()
         if status.st_size != file.bytes:
-            raise ColdStoreDamaged(f"cold file {path} has {status.st_size} bytes; {file.bytes} were written: restore it")
+            raise ColdStoreDamaged(
+                f"cold file {path} has {status.st_size} bytes; {file.bytes} were written: restore it"
+            )
         key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
         digest = None if again else _seen.get(key)
         if digest is None:

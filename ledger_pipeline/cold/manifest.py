@@ -78,9 +78,7 @@ class RolledWeekRow:
         )
 
 
-def committed_weeks(
-    connection: Connection, first: date | None = None, last: date | None = None
-) -> list[RolledWeekRow]:
+def committed_weeks(connection: Connection, first: date | None = None, last: date | None = None) -> list[RolledWeekRow]:
     """The weeks between two Mondays, both included, whose truth is their files, oldest first."""
     rows = connection.execute(
         """

@@ -187,9 +187,7 @@ def _event_row(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _gapless(
-    rows: Iterator[dict[str, Any]], execution_id: UUID, after: int, last: int
-) -> Iterator[dict[str, Any]]:
+def _gapless(rows: Iterator[dict[str, Any]], execution_id: UUID, after: int, last: int) -> Iterator[dict[str, Any]]:
     expected = after + 1
     for row in rows:
         if row["sequence"] != expected:

@@ -29,7 +29,6 @@ from ledger_pipeline.cold.sessions import (
 from ledger_pipeline.cold.verify import verify_files
 from ledger_pipeline.cold.write import write_week
 from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput
-from ledger_pipeline.events.catalogue import EVENT_TYPES
 from ledger_pipeline.events.columns import week_of
 from ledger_pipeline.events.schema import SCHEMA_VERSION
 from ledger_pipeline.hot.database import Connection, translated
@@ -101,7 +100,10 @@ def roll(
     if dry_run:
         return [_planned(connection, week) for week in due_weeks(connection, now, hot_days)]
     with own_transactions(connection), translated(), _only_roll(connection):
-        weeks = sorted({*unfinished_weeks(connection), *due_weeks(connection, now, hot_days)})
+        due = due_weeks(connection, now, hot_days)
+        if due:
+            _close(connection, due[-1], now)  # and with it every earlier one: appends wait once
+        weeks = sorted({*unfinished_weeks(connection), *due})
         rolled = [_roll_one(connection, settings, week, now, progress) for week in weeks]
         drop_empty_leaves(connection)
     return rolled
@@ -196,14 +198,7 @@ def _sealed(connection: Connection, week: date, now: datetime) -> RolledWeekRow 
     known = week_row(connection, week)
     if known is not None and known.state is WeekState.COMMITTED:
         return known
-    connection.execute("SELECT assert_epoch()")
-    _make_next_leaves(connection, week + WEEK)
-    closed = retry_while_locked(
-        lambda: connection.execute("SELECT close_week(%s, %s) AS closed", (week, now)).fetchone(),
-        LOCK_WAIT_SECONDS,
-        lambda: f"the week {week} cannot be closed while {sessions_holding(connection, SEAL_LOCK)} appends: try again",
-    )
-    if not closed or not closed["closed"]:
+    if not _close(connection, week, now):
         return None
     sealed = connection.execute("SELECT * FROM seal_week(%s)", (week,)).fetchone()
     if sealed is None or sealed["week"] is None:
@@ -214,15 +209,26 @@ def _sealed(connection: Connection, week: date, now: datetime) -> RolledWeekRow 
     return row
 
 
+def _close(connection: Connection, week: date, now: datetime) -> bool:
+    """Lets no append reach the week any more; False when it has no events."""
+    connection.execute("SELECT assert_epoch()")
+    _make_next_leaves(connection, week + WEEK)
+    closed = retry_while_locked(
+        lambda: connection.execute("SELECT close_week(%s, %s) AS closed", (week, now)).fetchone(),
+        LOCK_WAIT_SECONDS,
+        lambda: f"the week {week} cannot be closed while {sessions_holding(connection, SEAL_LOCK)} appends: try again",
+    )
+    return bool(closed and closed["closed"])
+
+
 def _make_next_leaves(connection: Connection, first_open: date) -> None:
-    """Appends of now may have to go to the first open week: its leaves must be there before the week is closed."""
-    weeks = [first_open + nth * WEEK for nth in range(WEEKS_AHEAD + 1)]
+    """What an append under way had meant for the week may have to go to the next one: its leaves come first."""
     missing = connection.execute(
         """
-        SELECT event_type, week FROM missing_leaves(%s::date[])
-        WHERE week >= week_of(clock_timestamp()) AND event_type = ANY(%s)
+        SELECT event_type, m.week FROM missing_leaves(%s::date[]) m, ledger_state s
+        WHERE m.week = %s AND s.first_open_week < m.week OR m.week >= week_of(clock_timestamp())
         """,
-        (weeks, list(EVENT_TYPES)),
+        ([first_open + nth * WEEK for nth in range(WEEKS_AHEAD + 1)], first_open),
     ).fetchall()
     make_leaves(connection, [(row["event_type"], row["week"]) for row in missing])
 
@@ -259,11 +265,11 @@ def _verified(connection: Connection, settings: Settings, row: RolledWeekRow) ->
 def _committed(connection: Connection, row: RolledWeekRow) -> RolledWeekRow:
     return _row(
         retry_while_locked(
-            lambda: connection.execute(
-                "SELECT * FROM commit_week(%s, %s)", (row.week, row.fencing_token)
-            ).fetchone(),
+            lambda: connection.execute("SELECT * FROM commit_week(%s, %s)", (row.week, row.fencing_token)).fetchone(),
             LOCK_WAIT_SECONDS,
-            lambda: f"the week {row.week} cannot be committed while {sessions_holding(connection, None)} reads: try again",
+            lambda: (
+                f"the week {row.week} cannot be committed while {sessions_holding(connection, None)} reads: try again"
+            ),
         )
     )
 
@@ -304,5 +310,3 @@ def _only_roll(connection: Connection) -> Iterator[None]:
     finally:
         if not connection.closed:
             connection.execute("SELECT pg_advisory_unlock(%s, %s)", (LOCK_CLASS, ROLL_LOCK))
-
-

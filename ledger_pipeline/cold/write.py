@@ -32,7 +32,17 @@ _CHUNK_ROWS = 2 * ROW_GROUP_ROWS
 _CHUNK_BYTES = 32 << 20
 _SMALLEST_CHUNK_ROWS = 1024
 
-_HIGH_CARDINALITY = {"event_id", "payload", "leaf", "hash", "message", "model_call_id", "step_id", "call_id", "sequence"}
+_HIGH_CARDINALITY = {
+    "event_id",
+    "payload",
+    "leaf",
+    "hash",
+    "message",
+    "model_call_id",
+    "step_id",
+    "call_id",
+    "sequence",
+}
 _DICTIONARY_COLUMNS = [
     name
     for name, kind in EVENT_COLUMNS.items()
@@ -181,7 +191,10 @@ def _chunk_ranges(connection: Connection, of_week: sql.Composable, rows: int) ->
             """
         ).format(of_week, sql.Literal(rows))
     ).fetchall()
-    keys = [sql.SQL("({}::uuid, {})").format(sql.Literal(str(row["execution_id"])), sql.Literal(row["sequence"])) for row in starts]
+    keys = [
+        sql.SQL("({}::uuid, {})").format(sql.Literal(str(row["execution_id"])), sql.Literal(row["sequence"]))
+        for row in starts
+    ]
     place = sql.SQL("(execution_id, sequence)")
     ranges: list[sql.Composable] = []
     for lower, upper in zip([None, *keys], [*keys, None], strict=True):

@@ -1,22 +1,28 @@
-"""The cold store: the weeks that are due, rolled in the daily job, and the archive week by week, for backfills."""
+"""The event archive, week by week, for backfills; it and the daily roll call the same domain code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 import dagster as dg
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ledger_pipeline.cold.files import check_file
+from ledger_pipeline.cold.manifest import RolledWeekRow, WeekState, week_row
 from ledger_pipeline.cold.roll import RolledWeek, RollProgress, roll_week
 from ledger_pipeline.defs.clock import now_of
-from ledger_pipeline.defs.events import workflow_events
+from ledger_pipeline.defs.events import EVENT_COLUMN_SCHEMA, workflow_events
 from ledger_pipeline.defs.failures import RETRIES
 from ledger_pipeline.defs.ownership import COLD, ENGINEERING
 from ledger_pipeline.defs.progress import paced
 from ledger_pipeline.defs.resources import LedgerResource
-from ledger_pipeline.defs.tables import markdown_table
+from ledger_pipeline.defs.results import Materialized
+from ledger_pipeline.defs.tables import markdown_list, markdown_table
+from ledger_pipeline.errors import ColdStoreDamaged
+from ledger_pipeline.ledger import Ledger
 
 MONDAY = 1
+SHOWN_PROBLEMS = 20
 
 
 class ArchiveSettings(BaseSettings):
@@ -25,16 +31,16 @@ class ArchiveSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LEDGER_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     archive_start: date = Field(
-        default=date(2020, 1, 6), description="The first week of the event archive's partitions; older ones still roll."
+        default=date(2020, 1, 6), description="Start of the event archive's partitions; older weeks roll all the same."
     )
 
 
-def weeks(start: date) -> dg.WeeklyPartitionsDefinition:
+def weeks_from(start: date) -> dg.WeeklyPartitionsDefinition:
     """Partitions of a week each, named by its Monday, from the first Monday at or after `start`."""
     return dg.WeeklyPartitionsDefinition(start_date=start.isoformat(), day_offset=MONDAY, timezone="UTC")
 
 
-WEEKS = weeks(ArchiveSettings().archive_start)
+WEEKS = weeks_from(ArchiveSettings().archive_start)
 
 
 @dg.asset(
@@ -45,8 +51,16 @@ WEEKS = weeks(ArchiveSettings().archive_start)
     kinds={"parquet"},
     code_version="1",
     retry_policy=RETRIES,
+    metadata={"dagster/column_schema": EVENT_COLUMN_SCHEMA},
+    check_specs=[
+        dg.AssetCheckSpec(
+            "files_are_whole",
+            asset="event_archive",
+            description="The files of the weeks are in the cold store, with the bytes that were written.",
+        )
+    ],
 )
-def event_archive(context: dg.AssetExecutionContext, ledger: LedgerResource) -> dg.MaterializeResult:  # pyright: ignore[reportMissingTypeArgument]  Dagster knows the bare class only
+def event_archive(context: dg.AssetExecutionContext, ledger: LedgerResource) -> Materialized:
     """A week's events in Parquet files, taken out of Postgres in the transaction that makes the files the truth.
 
     A week that is archived already stays as it is. Weeks leave in their order: one that is asked for takes along those
@@ -54,81 +68,68 @@ def event_archive(context: dg.AssetExecutionContext, ledger: LedgerResource) -> 
     """
     now = now_of(context)
     rolled: list[RolledWeek] = []
+    archived: list[RolledWeekRow] = []
     with ledger.open() as opened:
         for key in sorted(context.partition_keys):
-            progress = _telling(context)
-            week = roll_week(opened.connection, opened.settings, date.fromisoformat(key), now, progress=progress)
-            context.log.info(_described(week))
-            rolled.append(week)
-    return dg.MaterializeResult(metadata=_summary(rolled))
+            week = date.fromisoformat(key)
+            rolled.append(roll_week(opened.connection, opened.settings, week, now, progress=telling(context.log)))
+            row = week_row(opened.connection, week)
+            archived += [row] if row else []
+        whole = files_are_whole(opened, archived)
+    metadata = summary(rolled) | {"rolled": table(rolled)}
+    return Materialized(metadata=metadata, check_results=[whole])
 
 
-@dg.asset(
-    deps=[workflow_events],
-    group_name=COLD,
-    owners=[ENGINEERING],
-    kinds={"postgres", "parquet"},
-    code_version="1",
-    retry_policy=RETRIES,
-)
-def due_weeks(context: dg.AssetExecutionContext, ledger: LedgerResource) -> dg.MaterializeResult:  # pyright: ignore[reportMissingTypeArgument]  Dagster knows the bare class only
-    """The weeks that have been hot long enough, moved to the event archive, of which each is reported as a partition."""
-    with ledger.open() as opened:
-        rolled = opened.roll(now_of(context), progress=_telling(context))
-        tiers = opened.connection.execute(
-            """
-            SELECT
-                (SELECT coalesce(sum(last_sequence), 0)::bigint FROM execution_heads) AS events,
-                (SELECT coalesce(sum(events), 0)::bigint FROM archive_manifest WHERE state = 'committed') AS cold
-            """
-        ).fetchone()
-    assert tiers is not None
-    for week in rolled:
-        context.log.info(_described(week))
-        if WEEKS.start.date() <= week.week:
-            context.log_event(
-                dg.AssetMaterialization("event_archive", partition=week.week.isoformat(), metadata=_summary([week]))
-            )
-    context.log.info(f"{len(rolled):,} weeks rolled; {tiers['cold']:,} of {tiers['events']:,} events are cold")
-    context.log_event(
-        dg.AssetObservation(
-            "workflow_events",
-            metadata={
-                "dagster/row_count": tiers["events"],
-                "hot events": tiers["events"] - tiers["cold"],
-                "cold events": tiers["cold"],
-            },
-        )
+def files_are_whole(ledger: Ledger, weeks: Iterable[RolledWeekRow]) -> dg.AssetCheckResult:
+    """Judges that each file of the weeks is there and unaltered; names those that aren't."""
+    files = 0
+    problems: list[str] = []
+    for week in weeks:
+        for file in week.files:
+            files += 1
+            try:
+                check_file(ledger.settings.cold_dir, file)
+            except ColdStoreDamaged as error:
+                problems.append(str(error))
+    return dg.AssetCheckResult(
+        passed=not problems,
+        metadata={
+            "files": files,
+            "damaged or missing": len(problems),
+            "problems": dg.MetadataValue.md(markdown_list(problems[:SHOWN_PROBLEMS])),
+        },
     )
-    return dg.MaterializeResult(metadata=_summary(rolled) | {"weeks": len(rolled), "rolled": _table(rolled)})
 
 
-def _telling(context: dg.AssetExecutionContext) -> Callable[[RollProgress], None]:
-    say = paced(context.log)
-    return lambda p: say(f"week {p.week}: {p.state}, {p.events:,} of {p.of_events:,} events")
+def telling(log: dg.DagsterLogManager) -> Callable[[RollProgress], None]:
+    """Logs how a roll goes: each week that it finishes, and now and then where it stands within one."""
+    say = paced(log)
+
+    def tell(progress: RollProgress) -> None:
+        if progress.state is WeekState.COMMITTED:
+            log.info(f"week {progress.week}: {progress.events:,} events are in the archive")
+        else:
+            say(f"week {progress.week}: {progress.state}, {progress.events:,} of {progress.of_events:,} events")
+
+    return tell
 
 
-def _described(week: RolledWeek) -> str:
-    return f"week {week.week}: {week.events:,} events in {week.files:,} files, {week.bytes:,} bytes"
-
-
-def _summary(rolled: list[RolledWeek]) -> dict[str, int | float]:
+def summary(rolled: Iterable[RolledWeek]) -> dict[str, int | float]:
+    """Sums over weeks, as metadata."""
+    weeks = list(rolled)
     return {
-        "dagster/row_count": sum(week.events for week in rolled),
-        "files": sum(week.files for week in rolled),
-        "bytes": sum(week.bytes for week in rolled),
-        "seconds": round(sum(week.seconds for week in rolled), 3),
+        "dagster/row_count": sum(week.events for week in weeks),
+        "files": sum(week.files for week in weeks),
+        "bytes": sum(week.bytes for week in weeks),
+        "seconds": round(sum(week.seconds for week in weeks), 3),
     }
 
 
-def _table(rolled: list[RolledWeek]) -> dg.MarkdownMetadataValue:
+def table(rolled: Iterable[RolledWeek]) -> dg.MarkdownMetadataValue:
+    """The weeks, a line each."""
     columns = ("week", "through", "events", "files", "bytes", "seconds")
-    return dg.MetadataValue.md(
-        markdown_table(
-            columns,
-            [
-                (week.week, week.week + timedelta(days=6), week.events, week.files, week.bytes, f"{week.seconds:.3f}")
-                for week in rolled
-            ],
-        )
-    )
+    rows = [
+        (week.week, week.week + timedelta(days=6), week.events, week.files, week.bytes, f"{week.seconds:.3f}")
+        for week in rolled
+    ]
+    return dg.MetadataValue.md(markdown_table(columns, rows))

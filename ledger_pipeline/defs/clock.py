@@ -4,14 +4,16 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from ledger_pipeline.defs.failures import only_transient_retried
 from ledger_pipeline.errors import InvalidInput
 
 NOW_TAG = "ledger/now"
 """Run tag that sets it, in ISO 8601 with an offset; the schedule sets it to the time that the run was due."""
 
 
+@only_transient_retried()
 def now_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> datetime:
-    """What the run's tag says; without one, the time that the run was created. Raises InvalidInput for a naive time."""
+    """What the run's tag says; without one, the time that the run was created. Fails the asset for a naive time."""
     run = context.run
     text = run.tags.get(NOW_TAG)
     if text is None:
@@ -21,7 +23,9 @@ def now_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) ->
     try:
         now = datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidInput(f"run tag {NOW_TAG}: {text!r} is no ISO 8601 time: write it as 2026-11-20T00:00:00Z") from None
+        raise InvalidInput(
+            f"run tag {NOW_TAG}: {text!r} is no ISO 8601 time: write it as 2026-11-20T00:00:00Z"
+        ) from None
     if now.tzinfo is None:
         raise InvalidInput(f"run tag {NOW_TAG}: {text!r} has no time zone: write it as 2026-11-20T00:00:00Z")
     return now.astimezone(UTC)

@@ -2,23 +2,24 @@
 
 import dagster as dg
 
-from ledger_pipeline.defs.archive import due_weeks, event_archive
-from ledger_pipeline.defs.checks import (
-    every_file_of_the_manifest_exists,
-    every_model_is_priced,
+from ledger_pipeline.defs.archive import event_archive
+from ledger_pipeline.defs.daily import daily, daily_schedule
+from ledger_pipeline.defs.due_weeks import (
+    due_weeks,
+    every_file_of_the_manifest_is_whole,
     newest_expected_week_is_rolled,
 )
-from ledger_pipeline.defs.daily import daily, daily_schedule
 from ledger_pipeline.defs.events import workflow_events
 from ledger_pipeline.defs.marts import mart_build
 from ledger_pipeline.defs.prices import model_prices, price_sources
-from ledger_pipeline.defs.run_log import NAME, lines
 from ledger_pipeline.defs.resources import LedgerResource
+from ledger_pipeline.defs.run_log import NAME, lines
 from ledger_pipeline.defs.snapshots import execution_snapshots
+from ledger_pipeline.defs.unpriced import every_model_is_priced
 
 defs = dg.Definitions(
     assets=[price_sources, model_prices, workflow_events, execution_snapshots, due_weeks, event_archive, mart_build],
-    asset_checks=[newest_expected_week_is_rolled, every_file_of_the_manifest_exists, every_model_is_priced],
+    asset_checks=[newest_expected_week_is_rolled, every_file_of_the_manifest_is_whole, every_model_is_priced],
     jobs=[daily],
     schedules=[daily_schedule],
     resources={"ledger": LedgerResource()},

@@ -2,17 +2,16 @@
 
 import dagster as dg
 
-from ledger_pipeline.defs.archive import due_weeks
-from ledger_pipeline.defs.checks import (
-    every_file_of_the_manifest_exists,
-    every_model_is_priced,
+from ledger_pipeline.defs.clock import NOW_TAG
+from ledger_pipeline.defs.due_weeks import (
+    due_weeks,
+    every_file_of_the_manifest_is_whole,
     newest_expected_week_is_rolled,
 )
-from ledger_pipeline.defs.clock import NOW_TAG
 from ledger_pipeline.defs.marts import mart_build
-from ledger_pipeline.defs.ownership import ENGINEERING
 from ledger_pipeline.defs.prices import model_prices
 from ledger_pipeline.defs.snapshots import execution_snapshots
+from ledger_pipeline.defs.unpriced import every_model_is_priced
 
 JOB = "daily"
 
@@ -20,11 +19,10 @@ daily = dg.define_asset_job(
     JOB,
     selection=dg.AssetSelection.assets(model_prices, execution_snapshots, due_weeks, mart_build)
     | dg.AssetSelection.checks(
-        newest_expected_week_is_rolled, every_file_of_the_manifest_exists, every_model_is_priced
+        newest_expected_week_is_rolled, every_file_of_the_manifest_is_whole, every_model_is_priced
     ),
     description="Syncs the price book, snapshots executions, rolls the weeks that are due to the event archive, and "
     f"builds and publishes the marts. It appends no event. The run tag {NOW_TAG} sets the time that counts as now.",
-    owners=[ENGINEERING],
 )
 
 

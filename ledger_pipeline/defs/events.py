@@ -5,6 +5,8 @@ import dagster as dg
 from ledger_pipeline.defs.ownership import ENGINEERING, HOT
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 
+EVENT_COLUMN_SCHEMA = dg.TableSchema([dg.TableColumn(name, type=kind.value) for name, kind in EVENT_COLUMNS.items()])
+
 workflow_events = dg.AssetSpec(
     "workflow_events",
     description="Every event of every execution, appended by agents and importers and never changed. "
@@ -12,10 +14,5 @@ workflow_events = dg.AssetSpec(
     group_name=HOT,
     owners=[ENGINEERING],
     kinds={"postgres"},
-    metadata={
-        "dagster/table_name": "ledger.workflow_events",
-        "dagster/column_schema": dg.TableSchema(
-            [dg.TableColumn(name, type=kind.value) for name, kind in EVENT_COLUMNS.items()]
-        ),
-    },
+    metadata={"dagster/table_name": "ledger.workflow_events", "dagster/column_schema": EVENT_COLUMN_SCHEMA},
 )

@@ -24,8 +24,9 @@ from ledger_pipeline.settings import Settings
 IN_PROCESS_TAG = "ledger/in_process"
 ROW_COUNT = "dagster/row_count"
 _INTERRUPTS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
-# What steps print goes where this process prints, not into files of the instance.
-_NO_CAPTURE = {
+_TELEMETRY = {"telemetry": {"enabled": False}}
+_OVERRIDES = _TELEMETRY | {
+    # What steps print goes where this process prints, not into files of the instance.
     "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
 }
 
@@ -107,11 +108,11 @@ def _with_subclasses(cls: type[LedgerError]) -> Iterator[type[LedgerError]]:
 @contextmanager
 def _instance(home: Path | None) -> Generator[dg.DagsterInstance]:
     if home is None:
-        with dg.DagsterInstance.ephemeral() as instance:
+        with dg.DagsterInstance.ephemeral(settings=_TELEMETRY) as instance:
             yield instance
         return
     # `local_temp` is the public way to a persistent instance in a given folder with settings of one's own.
-    with dg.DagsterInstance.local_temp(str(home), overrides=_NO_CAPTURE) as instance:
+    with dg.DagsterInstance.local_temp(str(home), overrides=_OVERRIDES) as instance:
         lock = os.open(home / "in-process.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if _locked(lock):

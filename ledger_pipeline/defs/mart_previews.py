@@ -11,7 +11,11 @@ from ledger_pipeline.engines.duckdb.session import reading
 from ledger_pipeline.engines.duckdb.tables import quoted
 from ledger_pipeline.marts.definitions import Mart, marts
 
-ROWS = 10
+ROWS = 8
+WIDEST = 8
+"""Columns of the widest table that is shown upright; a wider one lies on its side, a line for each column."""
+ROWS_LYING = 4
+
 MONTHS = 24
 BAR = 40
 NEWEST_FIRST = ("day", "date", "month", "week", "occurred_at", "last_execution_at", "created_at", "valid_from")
@@ -32,7 +36,7 @@ def previews(path: Path) -> dict[str, Metadata]:
 def _metadata(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Metadata:
     shown: Metadata = {"preview": dg.MetadataValue.md(_first_rows(connection, mart))}
     if "cost_usd" in mart.types:
-        row = connection.execute(f"SELECT sum(cost_usd) FROM {mart.table}").fetchone()
+        row = connection.execute(f"SELECT sum(cost_usd) FROM {mart.table}").fetchone()  # noqa: S608  a name
         # A float only for the UI's plot over time; the exact sums are in the marts.
         shown["cost USD"] = float(row[0]) if row and row[0] is not None else 0.0
         if "month" in mart.types:
@@ -41,8 +45,13 @@ def _metadata(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Metadata:
 
 
 def _first_rows(connection: duckdb.DuckDBPyConnection, mart: Mart) -> str:
-    cursor = connection.execute(f"SELECT * FROM {mart.table} ORDER BY {_order(mart)} LIMIT {ROWS}")
-    return markdown_table(list(mart.types), cursor.fetchall())
+    upright = len(mart.types) <= WIDEST
+    limit = ROWS if upright else ROWS_LYING
+    query = f"SELECT * FROM {mart.table} ORDER BY {_order(mart)} LIMIT ?"  # noqa: S608  names
+    rows = connection.execute(query, [limit]).fetchall()
+    if upright:
+        return markdown_table(list(mart.types), rows)
+    return markdown_table(["column", *([""] * len(rows))], zip(mart.types, *rows, strict=True))
 
 
 def _order(mart: Mart) -> str:
@@ -53,9 +62,11 @@ def _order(mart: Mart) -> str:
 
 
 def _cost_by_month(connection: duckdb.DuckDBPyConnection, mart: Mart) -> str:
-    rows: list[tuple[str, Decimal]] = connection.execute(
-        f"SELECT month, coalesce(sum(cost_usd), 0) FROM {mart.table} GROUP BY month ORDER BY month DESC LIMIT {MONTHS}"
-    ).fetchall()
+    query = (
+        f"SELECT month, coalesce(sum(cost_usd), 0) FROM {mart.table} "  # noqa: S608  a name
+        "GROUP BY month ORDER BY month DESC LIMIT ?"
+    )
+    rows: list[tuple[str, Decimal]] = connection.execute(query, [MONTHS]).fetchall()
     highest = max((cost for _, cost in rows), default=Decimal(0))
     bars = [(month, f"{cost:.2f}", "█" * round(BAR * cost / highest) if highest > 0 else "") for month, cost in rows]
     return markdown_table(("month", "USD", ""), bars)

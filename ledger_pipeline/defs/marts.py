@@ -1,12 +1,12 @@
-"""The marts: an asset each, with its lineage; one build makes them all, in one file, published at once or not at all."""
+"""The marts: an asset each, with its lineage; one build makes them all and publishes them together or not at all."""
 
 import hashlib
 from collections.abc import Iterator
 
 import dagster as dg
 
-from ledger_pipeline.defs.archive import due_weeks
 from ledger_pipeline.defs.clock import now_of
+from ledger_pipeline.defs.due_weeks import due_weeks
 from ledger_pipeline.defs.events import workflow_events
 from ledger_pipeline.defs.failures import RETRIES, only_transient_retried
 from ledger_pipeline.defs.mart_previews import previews
@@ -14,6 +14,7 @@ from ledger_pipeline.defs.ownership import MART_GROUPS, MART_OWNERS
 from ledger_pipeline.defs.prices import model_prices
 from ledger_pipeline.defs.progress import paced
 from ledger_pipeline.defs.resources import LedgerResource
+from ledger_pipeline.defs.results import Materialized
 from ledger_pipeline.errors import ReconciliationFailed
 from ledger_pipeline.marts.build import Build
 from ledger_pipeline.marts.definitions import Mart, marts
@@ -57,7 +58,7 @@ def _spec(mart: Mart) -> dg.AssetSpec:
     return dg.AssetSpec(
         key_of(mart.name),
         deps=list(_upstream(mart)),
-        description=f"{mart.description}\n\nOne row for each {', '.join(mart.grain)}.",
+        description=mart.description,
         group_name=MART_GROUPS[mart.kind],
         owners=[MART_OWNERS[mart.kind]],
         kinds={"duckdb", "view" if mart.view else "table"},
@@ -65,6 +66,7 @@ def _spec(mart: Mart) -> dg.AssetSpec:
         metadata={
             "dagster/table_name": f"marts.{mart.name}",
             "dagster/column_schema": _column_schema(mart),
+            "one row for each": ", ".join(mart.grain),
             "rebuilt by": ", ".join(mart.rebuild_by) or "nothing: whole every time",
         },
     )
@@ -94,12 +96,12 @@ def _check_specs() -> Iterator[dg.AssetCheckSpec]:
 )
 def mart_build(
     context: dg.AssetExecutionContext, ledger: LedgerResource
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+) -> Iterator[Materialized | dg.AssetCheckResult]:
     """Brings every mart up to the events, checks all of them and publishes them together."""
     say = paced(context.log)
     with ledger.open() as opened:
         try:
-            built = opened.build_marts(now_of(context), progress=say)
+            built: Build = opened.build_marts(now_of(context), progress=say)
         except ReconciliationFailed as error:
             yield dg.AssetCheckResult(
                 asset_key=key_of(RECONCILIATION),
@@ -116,10 +118,10 @@ def mart_build(
     yield from _judged(built)
 
 
-def _materialized(built: Build) -> Iterator[dg.MaterializeResult[None]]:
+def _materialized(built: Build) -> Iterator[Materialized]:
     shown = previews(built.path)
     for name, mart in marts().items():
-        yield dg.MaterializeResult(
+        yield Materialized(
             asset_key=key_of(name),
             metadata={
                 "dagster/row_count": built.rows[name],

@@ -6,6 +6,7 @@ from ledger_pipeline.defs.clock import now_of
 from ledger_pipeline.defs.failures import RETRIES
 from ledger_pipeline.defs.ownership import FINANCE, HOT
 from ledger_pipeline.defs.resources import LedgerResource
+from ledger_pipeline.defs.results import Materialized
 from ledger_pipeline.defs.tables import markdown_table
 from ledger_pipeline.pricing.sync import SyncResult
 
@@ -37,13 +38,15 @@ price_sources = dg.AssetSpec(
     # The order inside `daily`, where nothing flows between the two: prices, snapshots, then the roll.
     op_tags={"dagster/priority": "2"},
 )
-def model_prices(context: dg.AssetExecutionContext, ledger: LedgerResource) -> dg.MaterializeResult:  # pyright: ignore[reportMissingTypeArgument]  Dagster knows the bare class only
+def model_prices(context: dg.AssetExecutionContext, ledger: LedgerResource) -> Materialized:
     """What each model variant costs, since when, and since when that is known; rows are only ever added."""
     with ledger.open() as opened:
-        synced = opened.sync_prices(now_of(context))
+        synced: SyncResult = opened.sync_prices(now_of(context))
         row = opened.connection.execute("SELECT count(*) AS n FROM model_pricing").fetchone()
-    context.log.info(f"{synced.rows_new:,} prices new, {synced.rows_changed:,} changed, {synced.rows_withdrawn:,} withdrawn")
-    return dg.MaterializeResult(
+    context.log.info(
+        f"{synced.rows_new:,} prices new, {synced.rows_changed:,} changed, {synced.rows_withdrawn:,} withdrawn"
+    )
+    return Materialized(
         metadata={
             "dagster/row_count": row["n"] if row else 0,
             "new": synced.rows_new,

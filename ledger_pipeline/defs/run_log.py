@@ -11,19 +11,10 @@ NAME = "lines"
 _LOGGER = logging.getLogger("ledger_pipeline.run")
 _LOGGER.propagate = False
 
-_TOLD = {
-    "STEP_START": "started",
-    "STEP_SUCCESS": "done",
-    "STEP_FAILURE": "failed",
-    "STEP_UP_FOR_RETRY": "failed, will be tried again",
-    "STEP_SKIPPED": "skipped",
-}
 
-
-@dg.logger(description="Lines for the function that `listening` was given.")
-def lines(init_context: dg.InitLoggerContext) -> logging.Logger:
-    """A run's logger that hands every record to the listener of this process."""
-    return _LOGGER
+lines = dg.LoggerDefinition(
+    logger_fn=lambda _: _LOGGER, description="Hands every record to the function that `listening` was given."
+)
 
 
 class _Teller(logging.Handler):
@@ -38,16 +29,35 @@ class _Teller(logging.Handler):
 
 
 def _line(meta: dict[str, Any] | None) -> str | None:
-    """What to tell of a record; None for what only concerns Dagster."""
+    """What to tell of a record; None for what only concerns Dagster, and for checks that pass."""
     if meta is None or meta["step_key"] is None:
         return None
-    step, event = meta["step_key"], meta["dagster_event"]
-    if event is None:
-        return f"{step}: {meta['orig_message']}"
-    if event.event_type_value == "ASSET_CHECK_EVALUATION":
-        return f"{step}: {meta['orig_message']}"
-    told = _TOLD.get(event.event_type_value)
-    return None if told is None else f"{step}: {told}"
+    told = _told(meta["orig_message"], meta["dagster_event"])
+    return None if told is None else f"{meta['step_key']}: {told}"
+
+
+def _told(message: str, event: dg.DagsterEvent | None) -> str | None:
+    match event.event_type if event else None:
+        case None:
+            return message
+        case dg.DagsterEventType.STEP_START:
+            return "started"
+        case dg.DagsterEventType.STEP_SUCCESS:
+            assert event is not None
+            return f"done in {event.step_success_data.duration_ms / 1000:.1f} s"
+        case dg.DagsterEventType.STEP_UP_FOR_RETRY:
+            return "failed, will be tried again"
+        case dg.DagsterEventType.STEP_FAILURE:
+            assert event is not None
+            error = event.step_failure_data.error
+            return f"failed: {error.message.strip() if error else message}"
+        case dg.DagsterEventType.STEP_SKIPPED:
+            return "skipped"
+        case dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            assert event is not None
+            return None if event.asset_check_evaluation_data.passed else message
+        case _:
+            return None
 
 
 @contextmanager

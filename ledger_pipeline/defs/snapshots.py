@@ -8,6 +8,8 @@ from ledger_pipeline.defs.failures import RETRIES
 from ledger_pipeline.defs.ownership import ENGINEERING, HOT
 from ledger_pipeline.defs.progress import paced
 from ledger_pipeline.defs.resources import LedgerResource
+from ledger_pipeline.defs.results import Materialized
+from ledger_pipeline.replay.snapshots import SnapshotResult
 
 
 @dg.asset(
@@ -21,14 +23,20 @@ from ledger_pipeline.defs.resources import LedgerResource
     # Before the roll: what is snapshotted is read more quickly while it is hot.
     op_tags={"dagster/priority": "1"},
 )
-def execution_snapshots(context: dg.AssetExecutionContext, ledger: LedgerResource) -> dg.MaterializeResult:  # pyright: ignore[reportMissingTypeArgument]  Dagster knows the bare class only
+def execution_snapshots(context: dg.AssetExecutionContext, ledger: LedgerResource) -> Materialized:
     """The state of an execution every few events, so that a replay need not begin at the first one."""
     say = paced(context.log)
+
+    def done(executions: int) -> None:
+        say(f"{executions:,} executions done")
+
     with ledger.open() as opened:
-        taken = opened.snapshot(now_of(context), progress=lambda done: say(f"{done:,} executions done"))
+        taken: SnapshotResult = opened.snapshot(now_of(context), progress=done)
         row = opened.connection.execute("SELECT count(*) AS n FROM execution_snapshots").fetchone()
-    context.log.info(f"{taken.snapshots:,} snapshots of {taken.executions:,} executions, {taken.events:,} events folded")
-    return dg.MaterializeResult(
+    context.log.info(
+        f"{taken.snapshots:,} snapshots of {taken.executions:,} executions, {taken.events:,} events folded"
+    )
+    return Materialized(
         metadata={
             "dagster/row_count": row["n"] if row else 0,
             "executions": taken.executions,

@@ -13,6 +13,11 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def markdown_list(items: Iterable[str]) -> str:
+    """A Markdown list; `none` for no items."""
+    return "\n".join(f"- {_cell(item)}" for item in items) or "none"
+
+
 def _cell(value: object) -> str:
     match value:
         case None:

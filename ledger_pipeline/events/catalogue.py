@@ -116,10 +116,11 @@ class Event(BaseModel):
 
     def to_row(self) -> dict[str, Any]:
         """The event as columns: typed values, and `payload` as JSON text."""
-        row: dict[str, Any] = {name: getattr(self, name) for name in CLIENT_COLUMNS if name in type(self).model_fields}
+        columns, members = _columns_and_members(type(self))
+        row: dict[str, Any] = {name: getattr(self, name) for name in columns}
         row["event_type"] = self.event_type
-        members = payload_members(type(self))
-        row["payload"] = dump_payload(self.model_dump(include=set(members), exclude_unset=True))
+        given = members & self.model_fields_set
+        row["payload"] = dump_payload(self.model_dump(include=set(given))) if given else "{}"
         return row
 
     @classmethod
@@ -508,6 +509,11 @@ def required_envelope(event_class: type[Event]) -> frozenset[str]:
 def payload_members(event_class: type[Event]) -> frozenset[str]:
     """Fields of the class that are stored in the payload's JSON text."""
     return frozenset(name for name, field in event_class.model_fields.items() if _typed(name, field) is None)
+
+
+@cache
+def _columns_and_members(event_class: type[Event]) -> tuple[tuple[str, ...], frozenset[str]]:
+    return tuple(n for n in CLIENT_COLUMNS if n in event_class.model_fields), payload_members(event_class)
 
 
 def _envelope() -> dict[str, TypedColumn]:

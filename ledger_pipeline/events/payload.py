@@ -43,7 +43,7 @@ def parse_payload(text: str) -> dict[str, Any]:
     """The payload's value, numbers as int or Decimal; raises InvalidInput with the path of what can't be stored."""
     try:
         value = json.loads(text, parse_float=Decimal, parse_constant=Decimal)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, ArithmeticError) as error:
         raise InvalidInput(f"payload: not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise InvalidInput(f"payload: must be a JSON object, not {type(value).__name__}")

@@ -139,5 +139,3 @@ def last_sequences(connection: Connection, execution_ids: Collection[UUID]) -> d
         "SELECT id, last_sequence FROM execution_heads WHERE id = ANY(%s)", (list(execution_ids),)
     ).fetchall()
     return {row["id"]: row["last_sequence"] for row in rows}
-
-

@@ -1,6 +1,6 @@
 """Connections to the hot store, and its errors as the ledger's own."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import psycopg
@@ -32,7 +32,7 @@ Connection = psycopg.Connection[DictRow]
 def connect(url: str, *, autocommit: bool = False) -> Connection:
     """A connection with dict rows, our schema on the search path and UTC; raises ServerUnavailable without the URL."""
     try:
-        connection = psycopg.connect(
+        connection = Connection.connect(
             url,
             autocommit=autocommit,
             row_factory=dict_row,
@@ -81,7 +81,7 @@ def translate(error: psycopg.Error) -> LedgerError | None:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated() -> Generator[None]:
     """Raises the ledger's own errors for what the database refuses inside the block."""
     try:
         yield

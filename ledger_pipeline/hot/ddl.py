@@ -120,9 +120,7 @@ def canonical_function() -> str:
         items = ", ".join(_canonical_item(typed.name, typed.column.kind) for typed in columns)
         return f"array_to_string(ARRAY[{items}], chr(31), '') || chr(31)" if columns else "''"
 
-    profiles = "\n".join(
-        f"            WHEN {_literal(name)} THEN '{cls.profile}'" for name, cls in EVENT_TYPES.items()
-    )
+    profiles = "\n".join(f"            WHEN {_literal(name)} THEN '{cls.profile}'" for name, cls in EVENT_TYPES.items())
     types = "\n".join(
         f"            WHEN {_literal(name)} THEN {joined(typed_columns(cls))}" for name, cls in EVENT_TYPES.items()
     )
@@ -177,10 +175,14 @@ def staging_table() -> str:
 def events_sql() -> str:
     """The derived part of the schema: everything that follows from the catalogue alone."""
     header = "-- Derived from the event catalogue by ledger_pipeline.hot.ddl: change the catalogue, not this file."
-    return "\n\n".join(
-        [header, event_table(), *(type_table(cls) for cls in EVENT_TYPES.values()), canonical_function()]
-        + [state_rules(), staging_table()]
-    ) + "\n"
+    parts = [
+        event_table(),
+        *map(type_table, EVENT_TYPES.values()),
+        canonical_function(),
+        state_rules(),
+        staging_table(),
+    ]
+    return "\n\n".join([header, *parts]) + "\n"
 
 
 def append_sql() -> str:

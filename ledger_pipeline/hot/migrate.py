@@ -44,7 +44,9 @@ def migrate(url: str, now: datetime, to: str = "head") -> str | None:
     known = [script.revision for script in scripts.walk_revisions()]
     current = current_revision(url)
     if current is not None and current not in known:
-        raise SchemaMismatch(f"the database's schema {current} is newer than this version of ledger-pipeline: upgrade it")
+        raise SchemaMismatch(
+            f"the database's schema {current} is newer than this version of ledger-pipeline: upgrade it"
+        )
     if to not in ("head", "base", *known):
         raise SchemaMismatch(f"--to: revision {to!r} is not known; allowed: head, base, {', '.join(reversed(known))}")
     target = known[0] if to == "head" else to

@@ -25,7 +25,9 @@ def current_revision(url: str) -> str | None:
     revision: str | None = version["version_num"] if version else None
     if row["present"] != (revision is not None):
         found = "a schema `ledger` without its version" if row["present"] else f"version {revision} without a schema"
-        raise SchemaMismatch(f"the database is half migrated: it has {found}; restore a backup, or use an empty database")
+        raise SchemaMismatch(
+            f"the database is half migrated: it has {found}; restore a backup, or use an empty database"
+        )
     return revision
 
 

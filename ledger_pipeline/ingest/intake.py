@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.errors import AppendRefused, InvalidInput
 from ledger_pipeline.hot.append import append_many, last_sequences
 from ledger_pipeline.hot.database import Connection, translated
 
@@ -50,9 +50,9 @@ class Incoming(NamedTuple):
 class Intake:
     """Collects events and appends those that the ledger lacks, in batches; `new_events` counts them.
 
-    The sequence makes a repeated import add nothing and two imports at once safe; an execution's events come in that
-    order. Raises InvalidInput when the ledger holds another event where the file's continues, and what `append_many`
-    raises; batches before that stay, and the import can be repeated.
+    The sequence makes a repeated import add nothing and two imports at once share the work; an execution's events come
+    in that order. Raises InvalidInput when the ledger holds another event where the file's continues, and what
+    `append_many` raises; batches before that stay, and the import can be repeated.
     """
 
     def __init__(self, conn: Connection, source: object, *, batch_events: int = BATCH_EVENTS) -> None:
@@ -88,10 +88,18 @@ class Intake:
         return batch
 
     def _store(self, batch: Sequence[Incoming]) -> None:
-        self._look_up({event.execution_id for event in batch} - self._last.keys())
-        new = [event.row() for event in batch if self._is_new(event)]
-        if new:
-            self.new_events += append_many(self._conn, new, history=True, batch_size=len(new))
+        ids = {event.execution_id for event in batch}
+        self._look_up(ids - self._last.keys())
+        while new := [event.row() for event in batch if self._is_new(event)]:
+            try:
+                self.new_events += append_many(self._conn, new, history=True, batch_size=len(new))
+                return
+            except AppendRefused:
+                # Another import of the same file may have been quicker: then go on after what it stored.
+                before = {execution_id: self._last[execution_id] for execution_id in ids}
+                self._look_up(ids)
+                if before == {execution_id: self._last[execution_id] for execution_id in ids}:
+                    raise
 
     def _look_up(self, ids: set[UUID]) -> None:
         if not ids:

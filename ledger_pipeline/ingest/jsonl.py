@@ -98,7 +98,9 @@ def import_jsonl(
                     sequence = content.event.sequence or positions.get(execution_id, 0) + 1
                     positions[execution_id] = sequence
                     if isinstance(content.event, TokensUpdated) and content.event.pricing_status is None:
-                        book = book or load_book(conn)
+                        if book is None:
+                            with conn.transaction():
+                                book = load_book(conn)
                         content = LedgerLine(price(book, content.event), None, content.digest)
                     intake.add([_incoming(numbered_row(content, sequence))])
                     events += 1

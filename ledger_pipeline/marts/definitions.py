@@ -11,9 +11,11 @@ from typing import Any
 
 import yaml
 
+from ledger_pipeline.events.catalogue import EVENT_COLUMNS
+
 FOLDER = Path(__file__).parent
 _WARNING = "warning: "
-_STATEMENT = re.compile(r"\s*((?:--[^\n]*\n)+)(.*?);\s*", re.DOTALL)
+_STATEMENT = re.compile(r"((?:--[^\n]*\n)+)(.*?);\s*(?=--|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def marts() -> dict[str, Mart]:
 @cache
 def fingerprint() -> str:
     """A digest of everything that decides what a build holds: a build of another one is not continued."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(EVENT_COLUMNS).encode())
     for path in sorted(p for p in FOLDER.rglob("*") if p.suffix in {".sql", ".yaml", ".py"}):
         digest.update(f"{path.relative_to(FOLDER)}\0".encode())
         digest.update(path.read_bytes())

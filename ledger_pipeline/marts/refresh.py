@@ -137,9 +137,13 @@ class Delta:
 
     def _restrict(self, name: str, keys: tuple[str, ...], touched: str) -> None:
         """Lets the name mean, in catalog `delta`, only the rows of the touched keys."""
-        kept = _kept(f"{name} of {touched}")
-        self._run(
-            f"CREATE TABLE IF NOT EXISTS {kept} AS SELECT source.* FROM {BUILD}.{name} AS source "
+        rows = (
+            f"SELECT source.* FROM {BUILD}.{name} AS source "
             f"SEMI JOIN {_kept(touched)} AS touched ON {same('source', 'touched', keys)}"
         )
-        self._run(f"CREATE OR REPLACE VIEW delta.{name} AS SELECT * FROM {kept}")
+        if name.startswith("staging."):
+            # Several marts read these more than once; of a mart's rows only the columns asked for are fetched.
+            kept = _kept(f"{name} of {touched}")
+            self._run(f"CREATE TABLE IF NOT EXISTS {kept} AS {rows}")
+            rows = f"SELECT * FROM {kept}"
+        self._run(f"CREATE OR REPLACE VIEW delta.{name} AS {rows}")

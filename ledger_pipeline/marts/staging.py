@@ -26,9 +26,12 @@ CHUNK_ROWS = 262_144
 _TYPED: dict[str, str] = {
     "day": "CAST(timezone('UTC', occurred_at) AS DATE)",
     "month": "strftime(timezone('UTC', occurred_at), '%Y-%m')",
-    "prices": "CASE WHEN event_type = 'TokensUpdated' THEN CAST(json_extract(payload, '$.prices') AS VARCHAR) END",
+    "price_versions": (
+        "CASE WHEN event_type = 'TokensUpdated' THEN nullif(array_to_string(list_sort(list_distinct("
+        "json_extract_string(payload, '$.prices[*].price_id'))), ','), '') END"
+    ),
 }
-"""Columns of `staging.events` beyond the catalogue's: UTC day and month of `occurred_at`, the payload's price list."""
+"""Columns of `staging.events` beyond the catalogue's: UTC day and month of the event, ids of the payload's prices."""
 
 
 @cache

@@ -40,7 +40,10 @@ def explained(found: Cost) -> dict[str, Any]:
 
 
 def explain(book: PriceBook, usage: Usage) -> dict[str, Any]:
-    """What a call costs as the book knows it, as `prices cost --json` answers it; raises InvalidInput for a naive time."""
+    """What a call costs as the book knows it, as `prices cost --json` answers it.
+
+    Raises InvalidInput for a time without a zone.
+    """
     if usage.time.tzinfo is None:
         raise InvalidInput(f"time {usage.time.isoformat()} has no time zone: give an offset such as +00:00")
     return explained(cost(book, usage))

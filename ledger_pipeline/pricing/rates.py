@@ -48,7 +48,10 @@ def _in_window(window: str, minute: int) -> bool:
 
 
 class ModelPrices:
-    """The prices of one model in all its variants."""
+    """The prices of one model in all its variants.
+
+    An admin's price wins over the catalogue's of the same key only: of the same context tier and daily window too.
+    """
 
     def __init__(self, catalogue: Iterable[BookedPrice], admin: Iterable[BookedPrice]) -> None:
         by_source: tuple[dict[PriceKey, list[BookedPrice]], ...] = ({}, {})
@@ -62,7 +65,6 @@ class ModelPrices:
         )
         self._thresholds = sorted({key.context_tier for key in keys} | {0})
         self._windows = sorted({key.daily_window for key in keys} - {ANY})
-        self._tiers = {key.service_tier for key in keys}
         self._regions = {key.region for key in keys}
         self._kinds = sorted({key.usage_kind for key in keys})
         self._keys = {(k.service_tier, k.region, k.daily_window, k.usage_kind): k for k in sorted(keys, reverse=True)}

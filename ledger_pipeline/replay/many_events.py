@@ -10,6 +10,7 @@ from uuid import UUID
 
 import duckdb
 import pyarrow as pa
+from psycopg import sql
 
 from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.manifest import committed_weeks
@@ -54,12 +55,14 @@ def _hot(connection: Connection, stretches: Sequence[Stretch]) -> Iterator[dict[
         "ids": [stretch.execution_id for stretch in stretches],
         "after": [stretch.start for stretch in stretches],
         "upto": [stretch.due for stretch in stretches],
-        "first_week": min(stretch.first_week for stretch in stretches),
-        "last_week": max(stretch.last_week for stretch in stretches),
     }
+    query = sql.SQL(_HOT).format(
+        first_week=sql.Literal(min(stretch.first_week for stretch in stretches)),
+        last_week=sql.Literal(max(stretch.last_week for stretch in stretches)),
+    )
     with connection.cursor(name="stretches") as cursor:
         cursor.itersize = _ROWS
-        for row in cursor.execute(_HOT, parameters):
+        for row in cursor.execute(query, parameters):
             row["execution_id"] = str(row["execution_id"])
             yield row
 

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -87,3 +88,10 @@ def test_a_malformed_line_is_refused_with_its_reason(text: str, reason: str):
         parsed(text)
     assert reason in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_the_hand_written_lines_of_the_documentation_are_well_formed():
+    text = (Path(__file__).parents[2] / "docs" / "interchange.md").read_text()
+    block = text.split("### Writing it by hand")[1].split("```json\n")[1].split("```")[0]
+    types = [parsed(line).event.event_type for line in block.splitlines()]
+    assert types == ["WorkflowCreated", "WorkflowStarted", "TokensUpdated", "WorkflowCompleted"]

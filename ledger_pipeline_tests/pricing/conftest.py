@@ -35,6 +35,5 @@ def pricing_url(server_url: str, template_database: str) -> Iterator[str]:
 @pytest.fixture
 def connection(pricing_url: str) -> Iterator[Connection]:
     """A superuser's connection inside one transaction, which is rolled back after the test."""
-    with connect(pricing_url) as opened:
-        with opened.transaction(force_rollback=True):
-            yield opened
+    with connect(pricing_url) as opened, opened.transaction(force_rollback=True):
+        yield opened

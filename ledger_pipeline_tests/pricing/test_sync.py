@@ -17,8 +17,8 @@ from ledger_pipeline.pricing.explain import explain, usage_tokens
 from ledger_pipeline.pricing.listing import list_prices
 from ledger_pipeline.pricing.names import UnpricedReason
 from ledger_pipeline.pricing.prices import ANY, EARLIEST, STANDARD, Price, PriceKey
+from ledger_pipeline.pricing.sources import configured_sources
 from ledger_pipeline.pricing.sources.genai import GenaiPrices
-from ledger_pipeline.pricing.sources.registry import price_sources
 from ledger_pipeline.pricing.sources.source import NameRule, PriceCatalogue, RuleKind
 from ledger_pipeline.pricing.sync import SyncResult, book_catalogue, sync
 
@@ -195,11 +195,11 @@ def test_a_source_that_fails_changes_nothing_and_its_reason_is_kept(connection: 
 
 
 def test_the_setting_names_sources_that_exist_and_each_once() -> None:
-    assert [source.name for source in price_sources("genai-prices")] == ["genai-prices"]
+    assert [source.name for source in configured_sources("genai-prices")] == ["genai-prices"]
     with pytest.raises(InvalidInput, match=r"'nowhere' is not known; allowed: genai-prices"):
-        price_sources("genai-prices, nowhere")
+        configured_sources("genai-prices, nowhere")
     with pytest.raises(InvalidInput, match="only once"):
-        price_sources("genai-prices,genai-prices")
+        configured_sources("genai-prices,genai-prices")
 
 
 def test_prices_are_listed_by_the_name_that_calls_use(connection: Connection) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from ledger_pipeline.cli.output import echo_json
+from ledger_pipeline.cli.output import echo_json, echo_table, say
 from ledger_pipeline.cli.parameters import example, json_option, now_option
 
 
@@ -12,13 +12,21 @@ from ledger_pipeline.cli.parameters import example, json_option, now_option
 @now_option
 @json_option
 def daily(now: datetime, as_json: bool) -> None:
-    """Run the daily job: sync prices, take snapshots, roll what is due, build the marts and reconcile them."""
-    from ledger_pipeline.cli.progress import telling
-    from ledger_pipeline.ledger import Ledger
+    """Run the daily job: sync prices, take snapshots, roll what is due, build the marts and reconcile them.
 
-    with Ledger.open() as ledger, telling() as progress:
-        done = ledger.daily(now, progress=progress)
+    It is the job that Dagster's schedule runs, and the Dagster UI lists the run. Exit 1 when the marts don't reconcile
+    with the events; the marts before them stay then.
+    """
+    from ledger_pipeline.cli.dagster_home import make_dagster_home
+    from ledger_pipeline.cli.progress import telling
+    from ledger_pipeline.defs.in_process import run_daily
+    from ledger_pipeline.settings import Settings
+
+    with telling() as progress:
+        done = run_daily(now, progress, make_dagster_home(Settings.read()))
     if as_json:
         echo_json(done)
-    else:
-        click.echo("done")
+        return
+    echo_table(("asset", "rows"), ((name, f"{rows:,}") for name, rows in done.rows.items()), right=("rows",))
+    for warning in done.warnings:
+        say(f"warning: {warning}")

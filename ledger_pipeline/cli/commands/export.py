@@ -1,7 +1,8 @@
 """`export`: writes the ledger's events for other programs."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 import click
@@ -23,7 +24,9 @@ def export_jsonl(output: Path | None, execution_id: UUID | None) -> None:
     from ledger_pipeline.cli.atomic_file import written_whole
     from ledger_pipeline.ledger import Ledger
 
-    target = written_whole(output) if output else nullcontext(click.get_binary_stream("stdout"))
+    target: AbstractContextManager[BinaryIO] = (
+        written_whole(output) if output else nullcontext(click.get_binary_stream("stdout"))
+    )
     with Ledger.open() as ledger, target as out:
         events = ledger.export_jsonl(out, execution_id)
         out.flush()

@@ -29,7 +29,7 @@ def import_group() -> None:
 def import_aider(files: tuple[Path, ...], as_json: bool) -> int:
     """Import Aider analytics logs (`aider --analytics-log FILE`), `.jsonl` or `.jsonl.gz`.
 
-    Lines that can't be read are put aside in LEDGER_HOME/rejects and make the exit code 1; the rest is imported.
+    Lines that can't be read are put aside in LEDGER_HOME/rejects and make the exit code 2; the rest is imported.
     """
     return _import(files, as_json, lambda ledger, path, progress: ledger.import_aider(path, progress=progress))
 
@@ -38,7 +38,10 @@ def import_aider(files: tuple[Path, ...], as_json: bool) -> int:
 @_files
 @json_option
 def import_jsonl(files: tuple[Path, ...], as_json: bool) -> int:
-    """Import files in the ledger's own interchange format, as `export jsonl` writes it."""
+    """Import files in the ledger's own interchange format (docs/interchange.md), as `export jsonl` writes it.
+
+    An execution with a line that can't be taken is put aside whole in LEDGER_HOME/rejects; the exit code is 2 then.
+    """
     return _import(files, as_json, lambda ledger, path, progress: ledger.import_jsonl(path, progress=progress))
 
 
@@ -59,7 +62,14 @@ def _import(files: tuple[Path, ...], as_json: bool, importer: Importer) -> int:
                 _report(result)
     if as_json:
         echo_json(results)
-    return 1 if any(result.rejects for result in results) else 0
+    rejected = [result for result in results if result.rejects]
+    for result in rejected:
+        first = result.first_rejects[0]
+        say(
+            f"error: {result.source}: {result.rejects:,} lines were put aside in {result.rejects_file}, "
+            f"the first: line {first.line}: {first.reason}"
+        )
+    return 2 if rejected else 0
 
 
 def _report(result: "ImportResult") -> None:
@@ -68,6 +78,4 @@ def _report(result: "ImportResult") -> None:
         f"{result.new_events:,} of them new"
     )
     for reject in result.first_rejects:
-        say(f"{result.source}: line {reject.line}: {reject.reason}")
-    if result.rejects:
-        say(f"{result.source}: {result.rejects:,} lines were put aside in {result.rejects_file}")
+        click.echo(f"  line {reject.line}: {reject.reason}")

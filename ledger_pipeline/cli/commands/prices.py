@@ -38,7 +38,16 @@ def list_prices(provider: str | None, model: str | None, as_json: bool) -> None:
     if as_json:
         echo_json(rows)
         return
-    shown = ("provider", "model", "service_tier", "context_tier", "usage_kind", "usd_per_million", "valid_from", "source")
+    shown = (
+        "provider",
+        "model",
+        "service_tier",
+        "context_tier",
+        "usage_kind",
+        "usd_per_million",
+        "valid_from",
+        "source",
+    )
     echo_table(shown, ([row[name] for name in shown] for row in rows), right=("context_tier", "usd_per_million"))
 
 

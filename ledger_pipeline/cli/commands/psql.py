@@ -9,12 +9,19 @@ from ledger_pipeline.cli.parameters import example
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": ["--help"]},
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+        "help_option_names": ["--help"],
+    },
     epilog=example('ledger-pipeline psql -c "SELECT count(*) FROM workflow_events"'),
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]…")
 def psql(arguments: tuple[str, ...]) -> int:
-    """Open psql on the hot store as a superuser, our tables on the search path; ARGS go to psql."""
+    """Open psql on the hot store as a superuser, our tables on the search path.
+
+    ARGS go to psql, and the exit code is psql's own.
+    """
     from ledger_pipeline.hot.server import client_command, running_server
     from ledger_pipeline.settings import Settings
 
@@ -37,4 +44,4 @@ def _wait(client: "subprocess.Popen[bytes]") -> int:
             client.terminate()
             client.wait()
             raise
-        return 2 if code else 0
+        return code if code >= 0 else 128 - code

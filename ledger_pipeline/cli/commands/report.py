@@ -10,7 +10,9 @@ BY = ("day", "month", "model", "workflow", "agent", "customer", "mode")
 
 
 @click.command(epilog=example("ledger-pipeline report --by month --by model"))
-@click.option("--by", type=click.Choice(BY), multiple=True, default=("month",), show_default=True, help="May be repeated.")
+@click.option(
+    "--by", type=click.Choice(BY), multiple=True, default=("month",), show_default=True, help="May be repeated."
+)
 @json_option
 def report(by: tuple[str, ...], as_json: bool) -> None:
     """Show what was spent, from the current marts: rounded to cents here, exact with --json."""
@@ -23,17 +25,26 @@ def report(by: tuple[str, ...], as_json: bool) -> None:
         lines = cost_report(marts, by)
     if as_json:
         fields = ("calls", "tokens", "cost_usd", "estimated_cost_usd", "unpriced_calls")
-        echo_json([
-            dict(zip(by, line.values, strict=True)) | {name: getattr(line, name) for name in fields} for line in lines
-        ])
+        echo_json(
+            [dict(zip(by, line.values, strict=True)) | {name: getattr(line, name) for name in fields} for line in lines]
+        )
         return
     measures = ("calls", "tokens", "cost USD", "estimated USD", "unpriced calls")
     echo_table(
         (*by, *measures),
         (
-            (*values, f"{line.calls:,}", f"{line.tokens:,}", usd(line.cost_usd), usd(line.estimated_cost_usd),
-             line.unpriced_calls or "")
-            for values, line in [*((line.values, line) for line in lines), (("all", *[""] * (len(by) - 1)), total(lines))]
+            (
+                *values,
+                f"{line.calls:,}",
+                f"{line.tokens:,}",
+                usd(line.cost_usd),
+                usd(line.estimated_cost_usd),
+                line.unpriced_calls or "",
+            )
+            for values, line in [
+                *((line.values, line) for line in lines),
+                (("all", *[""] * (len(by) - 1)), total(lines)),
+            ]
         ),
         right=measures,
     )

@@ -1,16 +1,22 @@
 """`roll`: moves what is old enough to cold storage."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from ledger_pipeline.cli.output import echo_json
 from ledger_pipeline.cli.parameters import example, json_option, now_option
 
+if TYPE_CHECKING:
+    from ledger_pipeline.cold.roll import RollProgress
+
 
 @click.command(epilog=example("ledger-pipeline roll --dry-run"))
 @now_option
-@click.option("--keep-days", type=click.IntRange(min=0), metavar="N", help="Days to keep hot; default: LEDGER_HOT_DAYS.")
+@click.option(
+    "--keep-days", type=click.IntRange(min=0), metavar="N", help="Days to keep hot; default: LEDGER_HOT_DAYS."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be rolled.")
 @click.option("--orphans", "find_orphans", is_flag=True, help="Instead, remove files that no week names.")
 @json_option
@@ -32,7 +38,7 @@ def roll(now: datetime, keep_days: int | None, dry_run: bool, find_orphans: bool
                 click.echo(f"{len(files):,} files of no week {'found' if dry_run else 'removed'}")
             return
         with telling() as progress:
-            weeks = ledger.roll(now, keep_days=keep_days, dry_run=dry_run, progress=progress)
+            weeks = ledger.roll(now, keep_days=keep_days, dry_run=dry_run, progress=lambda at: progress(_line(at)))
     if as_json:
         echo_json(weeks)
         return
@@ -40,3 +46,7 @@ def roll(now: datetime, keep_days: int | None, dry_run: bool, find_orphans: bool
         click.echo(f"week {week.week}: {week.events:,} events, {week.bytes:,} bytes")
     done = "would be rolled" if dry_run else "rolled"
     click.echo(f"{len(weeks):,} weeks, {sum(week.events for week in weeks):,} events {done}")
+
+
+def _line(at: "RollProgress") -> str:
+    return f"week {at.week}: {at.state}, {at.events:,} of {at.of_events:,} events"

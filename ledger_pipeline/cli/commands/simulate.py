@@ -20,8 +20,10 @@ def simulate(executions: int, days: int, seed: int, now: datetime, as_json: bool
     from ledger_pipeline.ledger import Ledger
 
     with Ledger.open() as ledger, counting("simulating", "events") as progress:
-        stored = ledger.simulate(executions, days, seed, now, progress=progress)
+        simulated = ledger.simulate(executions, days, seed, now, progress=progress)
     if as_json:
-        echo_json({"events": stored})
+        echo_json(simulated)
     else:
-        click.echo(f"{stored:,} events of {executions:,} executions")
+        click.echo(
+            f"{simulated.events:,} events of {simulated.executions:,} executions, {simulated.new_events:,} new events"
+        )

@@ -10,10 +10,16 @@ from ledger_pipeline.cli.output import cell, echo_json, echo_table
 from ledger_pipeline.cli.parameters import example
 
 
-@click.command(epilog=example('ledger-pipeline sql "SELECT month, model, sum(cost_usd) FROM marts.cost_daily GROUP BY ALL"'))
+@click.command(
+    epilog=example('ledger-pipeline sql "SELECT month, model, sum(cost_usd) FROM marts.cost_daily GROUP BY ALL"')
+)
 @click.argument("query")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True,
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
     help="csv has a header line; json is an array of objects, decimals in strings.",
 )
 def sql(query: str, form: str) -> None:

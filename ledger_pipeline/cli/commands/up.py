@@ -26,7 +26,9 @@ def up(port: int) -> None:
         home = make_dagster_home(settings)
         environment = {"DAGSTER_HOME": str(home), "LEDGER_HOME": str(settings.home), "DAGSTER_DISABLE_TELEMETRY": "yes"}
         with (
-            only_one(home / "up.lock", f"Dagster runs already on the ledger in {settings.home}: use that one, or end it"),
+            only_one(
+                home / "up.lock", f"Dagster runs already on the ledger in {settings.home}: use that one, or end it"
+            ),
             tempfile.TemporaryDirectory(prefix="ledger-ui-") as folder,
         ):
             say("starting Dagster …")

@@ -29,6 +29,14 @@ usage AS (
     FROM staging.events
     WHERE event_type = 'TokensUpdated' AND call_id IS NOT NULL
     GROUP BY execution_id, call_id
+),
+
+approvals AS (
+    SELECT execution_id, call_id, max_by(operator_id, sequence) AS approved_by
+    FROM staging.events
+    WHERE
+        event_type = 'ApprovalApplied' AND decision = 'approved' AND operator_id IS NOT NULL AND call_id IS NOT NULL
+    GROUP BY execution_id, call_id
 )
 
 SELECT
@@ -60,6 +68,7 @@ SELECT
     coalesce(usage.total_cost, CAST(0 AS DECIMAL(38, 12))) AS total_cost,
     coalesce(usage.estimated_cost, CAST(0 AS DECIMAL(38, 12))) AS estimated_cost,
     opened.operator_id AS triggered_by,
+    approvals.approved_by,
     closings.error_code,
     closings.error_message,
     opened.occurred_at AS started_at,
@@ -72,4 +81,5 @@ FROM staging.events AS opened
 LEFT JOIN closings ON opened.execution_id = closings.execution_id AND opened.call_id = closings.call_id
 LEFT JOIN unfinished_ends ON opened.execution_id = unfinished_ends.execution_id
 LEFT JOIN usage ON opened.execution_id = usage.execution_id AND opened.call_id = usage.call_id
+LEFT JOIN approvals ON opened.execution_id = approvals.execution_id AND opened.call_id = approvals.call_id
 WHERE opened.event_type = 'StepDispatched' AND opened.execution_kind = 'workflow'

@@ -3,7 +3,8 @@ WITH history AS (
     SELECT
         execution_id,
         max(sequence) AS event_count,
-        max(recorded_at) AS last_recorded_at,
+        max(occurred_at) AS latest_occurred_at,
+        max(recorded_at) AS latest_recorded_at,
         max_by(event_type, sequence) FILTER (
             WHERE event_type IN (
                 'WorkflowCreated', 'WorkflowStarted', 'WorkflowPaused', 'WorkflowResumed', 'InputRequested',
@@ -28,9 +29,8 @@ WITH history AS (
         count(*) FILTER (WHERE event_type = 'StepRetried') AS retries,
         count(*) FILTER (WHERE event_type = 'ApprovalRequested')
         - count(DISTINCT approval_id) FILTER (WHERE event_type = 'ApprovalApplied') AS approvals_pending,
-        -- No stored text is empty, so an empty one can stand for NULL, which max_by may pass over.
-        max_by(coalesce(operator_id, ''), sequence) FILTER (
-            WHERE event_type = 'ApprovalApplied' AND decision = 'approved'
+        max_by(operator_id, sequence) FILTER (
+            WHERE event_type = 'ApprovalApplied' AND decision = 'approved' AND operator_id IS NOT NULL
         ) AS approved_by,
         count(*) FILTER (WHERE event_type = 'TokensUpdated') AS model_calls,
         coalesce(sum(cost_usd), CAST(0 AS DECIMAL(38, 12))) AS total_cost,
@@ -85,7 +85,7 @@ SELECT
     created.parent_step_id,
     created.triggered_by,
     created.triggered_by_kind,
-    nullif(history.approved_by, '') AS approved_by,
+    history.approved_by,
     coalesce(progress.total_steps, 0) AS total_steps,
     coalesce(progress.steps_done, 0) AS steps_done,
     CASE
@@ -126,7 +126,8 @@ SELECT
     coalesce(
         history.completed_at, history.failed_at, history.cancelled_at, history.aborted_at, history.timed_out_at
     ) AS ended_at,
-    history.last_recorded_at,
+    history.latest_occurred_at,
+    history.latest_recorded_at,
     date_diff(
         'millisecond',
         history.started_at,

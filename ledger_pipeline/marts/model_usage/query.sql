@@ -75,7 +75,7 @@ SELECT
     usage.pricing_status = 'priced' AS priced,
     usage.pricing_status,
     usage.unpriced_reason,
-    usage.prices,
+    usage.price_versions,
     coalesce(corrected.correction_count, 0) AS correction_count,
     coalesce(corrected.corrections_usd, CAST(0 AS DECIMAL(38, 12))) AS corrections_usd,
     CASE

@@ -15,3 +15,4 @@ CREATE TEMP TABLE segments (
 );
 CREATE TEMP TABLE heads (execution_id VARCHAR, last_sequence BIGINT, head_hash BLOB);
 CREATE TEMP TABLE feed (epoch INTEGER, tx BIGINT, execution_id VARCHAR, sequence BIGINT, leaf BLOB);
+CREATE TEMP TABLE files (file_name VARCHAR, file_week DATE);

@@ -1,13 +1,14 @@
--- The same as segments_hot.sql over the files of a rolled week, in DuckDB.
+-- The same as segments_hot.sql over the files of rolled weeks, in DuckDB; `files` says which week each file is of.
 WITH chained AS (
     SELECT
-        event_id, execution_id, sequence, leaf, hash,
-        leaf IS DISTINCT FROM unhex(/*leaf*/) OR week <> $week OR (/*foreign*/) AS altered,
+        files.file_week, event_id, execution_id, sequence, leaf, hash,
+        leaf IS DISTINCT FROM unhex(/*leaf*/) OR week <> files.file_week OR (/*foreign*/) AS altered,
         lag(hash) OVER execution AS previous_hash,
         lag(sequence) OVER execution AS previous_sequence,
         lead(sequence) OVER execution AS next_sequence
-    FROM read_parquet($files)
-    WINDOW execution AS (PARTITION BY execution_id ORDER BY sequence)
+    FROM read_parquet($names, filename = true) e
+    JOIN files ON files.file_name = e.filename
+    WINDOW execution AS (PARTITION BY files.file_week, execution_id ORDER BY sequence)
 ),
 judged AS (
     SELECT
@@ -21,7 +22,7 @@ judged AS (
 )
 INSERT INTO segments
 SELECT
-    $week AS week,
+    file_week,
     execution_id,
     count(*),
     min(sequence),
@@ -35,4 +36,4 @@ SELECT
     arg_min(event_id, sequence) FILTER (WHERE fault IS NOT NULL),
     arg_min(fault, sequence) FILTER (WHERE fault IS NOT NULL)
 FROM judged
-GROUP BY execution_id
+GROUP BY file_week, execution_id

@@ -1,4 +1,4 @@
--- One row for each execution of a hot week: what its neighbours need to check the chain, and its first bad event.
+-- One row for each execution of a hot week, a literal, so that the planner looks at its leaves only: what its neighbours need to check the chain, and its first bad event.
 WITH chained AS (
     SELECT
         e.event_id, e.execution_id, e.sequence, e.leaf, e.hash,
@@ -7,7 +7,7 @@ WITH chained AS (
         lag(e.sequence) OVER execution AS previous_sequence,
         lead(e.sequence) OVER execution AS next_sequence
     FROM workflow_events e
-    WHERE e.week = %(week)s
+    WHERE e.week = {week}
     WINDOW execution AS (PARTITION BY e.execution_id ORDER BY e.sequence)
 ),
 judged AS (

@@ -564,10 +564,24 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
         SELECT s.event_type, max(greatest(
             week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END), l.first_open_week, h.last_week
         )) OVER (PARTITION BY s.execution_id ORDER BY s.ordinal) AS week
-        FROM append_staging s
+        FROM (
+            SELECT b.execution_id, b.event_type, b.ordinal, b.occurred_at
+            FROM append_staging b
+            WHERE b.batch = p_batch
+            UNION ALL
+            -- A usage may bring its execution's budget breach with it.
+            SELECT b.execution_id, 'BudgetExceeded', b.ordinal, b.occurred_at
+            FROM append_staging b
+            WHERE b.batch = p_batch AND b.event_type = 'TokensUpdated' AND (
+                EXISTS (
+                    SELECT FROM append_staging c WHERE c.batch = p_batch AND c.execution_id = b.execution_id
+                        AND c.event_type = 'WorkflowCreated' AND num_nonnulls(c.budget_usd, c.budget_tokens) > 0)
+                OR EXISTS (
+                    SELECT FROM workflow_executions x
+                    WHERE x.id = b.execution_id AND num_nonnulls(x.budget_usd, x.budget_tokens) > 0))
+        ) s
         CROSS JOIN ledger_state l
         LEFT JOIN execution_heads h ON h.id = s.execution_id
-        WHERE s.batch = p_batch
     ) w
     JOIN missing_leaves(ARRAY(SELECT DISTINCT week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END) FROM append_staging s WHERE s.batch = p_batch)
         || ARRAY(SELECT DISTINCT h.last_week FROM execution_heads h JOIN append_staging s ON s.execution_id = h.id WHERE s.batch = p_batch)
@@ -577,7 +591,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 $$;
 
 CREATE FUNCTION append_staged(p_batch uuid, p_history boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = ledger, pg_temp
+-- Planned for the size of each batch: a plan kept from a small one would be quadratic here.
+SET plan_cache_mode = force_custom_plan
+AS $$
 -- Consumes a batch that was staged and committed before; answers how many events it stored.
 DECLARE
     epoch integer := begin_append();

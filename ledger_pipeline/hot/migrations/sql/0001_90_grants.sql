@@ -5,9 +5,10 @@ REVOKE ALL ON SCHEMA ledger FROM PUBLIC;
 GRANT USAGE ON SCHEMA ledger TO ledger_reader, ledger_application, ledger_archiver;
 GRANT SELECT ON workflow_events, execution_heads, workflow_executions, workflow_steps, executions, workflow_approvals,
     workflow_artifacts, execution_log, execution_snapshots, customers, users, agents, drives, ledger_state,
-    ledger_epochs, state_rules, model_pricing, price_sources, archive_manifest, checkpoints, feed_cursors
+    ledger_epochs, state_rules, model_pricing, price_sources, price_rules,
+    model_pricing_history, current_model_pricing, archive_manifest, checkpoints, feed_cursors
     TO ledger_reader, ledger_application, ledger_archiver;
-GRANT INSERT ON append_staging TO ledger_application;
+GRANT INSERT ON append_staging, model_pricing, price_rules, price_sources TO ledger_application;
 GRANT INSERT, UPDATE, DELETE ON customers, users, agents, drives TO ledger_application;
 GRANT SELECT, INSERT, UPDATE, DELETE ON execution_snapshots, feed_cursors TO ledger_application, ledger_archiver;
 GRANT EXECUTE ON FUNCTION

@@ -1,0 +1,75 @@
+"""The roll of the daily job: whatever is due, each week reported as a partition of the event archive."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from ledger_pipeline.cold import roll
+from ledger_pipeline.cold.manifest import committed_weeks
+from ledger_pipeline.cold.roll import RolledWeek
+from ledger_pipeline.defs.archive import WEEKS, event_archive, files_are_whole, summary, table, telling
+from ledger_pipeline.defs.clock import now_of
+from ledger_pipeline.defs.events import workflow_events
+from ledger_pipeline.defs.failures import RETRIES
+from ledger_pipeline.defs.ownership import COLD, ENGINEERING
+from ledger_pipeline.defs.resources import LedgerResource
+from ledger_pipeline.defs.results import Materialized
+
+
+@dg.asset(
+    deps=[workflow_events],
+    group_name=COLD,
+    owners=[ENGINEERING],
+    kinds={"postgres", "parquet"},
+    code_version="1",
+    retry_policy=RETRIES,
+)
+def due_weeks(context: dg.AssetExecutionContext, ledger: LedgerResource) -> Materialized:
+    """The weeks that have been hot long enough, moved to the event archive; also observes how many events are where."""
+    with ledger.open() as opened:
+        rolled: list[RolledWeek] = opened.roll(now_of(context), progress=telling(context.log))
+        tiers = opened.connection.execute(
+            """
+            SELECT
+                (SELECT coalesce(sum(last_sequence), 0)::bigint FROM execution_heads) AS events,
+                (SELECT coalesce(sum(events), 0)::bigint FROM archive_manifest WHERE state = 'committed') AS cold
+            """
+        ).fetchone()
+    assert tiers is not None
+    for week in rolled:
+        if week.week >= WEEKS.start.date():
+            partition = week.week.isoformat()
+            context.log_event(dg.AssetMaterialization(event_archive.key, partition=partition, metadata=summary([week])))
+    where = {"hot events": tiers["events"] - tiers["cold"], "cold events": tiers["cold"]}
+    context.log_event(
+        dg.AssetObservation(workflow_events.key, metadata={"dagster/row_count": tiers["events"], **where})
+    )
+    context.log.info(f"{len(rolled):,} weeks rolled; {tiers['cold']:,} of {tiers['events']:,} events are cold")
+    return Materialized(metadata=summary(rolled) | {"weeks": len(rolled), "rolled": table(rolled), **where})
+
+
+@dg.asset_check(asset=due_weeks, retry_policy=RETRIES)
+def newest_expected_week_is_rolled(
+    context: dg.AssetCheckExecutionContext, ledger: LedgerResource
+) -> dg.AssetCheckResult:
+    """No week that has been hot long enough is still in Postgres."""
+    now = now_of(context)
+    with ledger.open() as opened:
+        hot_days = opened.settings.hot_days
+        late = roll.due_weeks(opened.connection, now, hot_days)
+        archived = committed_weeks(opened.connection)
+    return dg.AssetCheckResult(
+        passed=not late,
+        metadata={
+            "expected to have ended by": (now - timedelta(days=hot_days)).isoformat(timespec="seconds"),
+            "newest week in the archive": archived[-1].week.isoformat() if archived else "none",
+            "late weeks": ", ".join(map(str, late)) or "none",
+        },
+    )
+
+
+@dg.asset_check(asset=due_weeks, retry_policy=RETRIES)
+def every_file_of_the_manifest_is_whole(ledger: LedgerResource) -> dg.AssetCheckResult:
+    """Each file that the manifest names, of whatever week, is in the cold store, with the bytes that were written."""
+    with ledger.open() as opened:
+        return files_are_whole(opened, committed_weeks(opened.connection))

@@ -1,0 +1,121 @@
+"""The weekly partitions of the event archive: materialized one by one, as a range, and checked."""
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+from dagster import ExecuteInProcessResult
+
+from ledger_pipeline.cold.manifest import committed_weeks
+from ledger_pipeline.defs.archive import event_archive
+from ledger_pipeline.defs.clock import NOW_TAG
+from ledger_pipeline.defs.due_weeks import due_weeks, every_file_of_the_manifest_is_whole
+from ledger_pipeline.defs.resources import LedgerResource
+from ledger_pipeline.events.columns import week_of
+from ledger_pipeline_tests.defs.conftest import AGES_IN_DAYS, EVENTS_OF_EACH
+
+OLDEST, OLDER, RECENT = AGES_IN_DAYS
+
+pytestmark = pytest.mark.usefixtures("small_ledger")
+
+
+def week_before(now: datetime, days: int) -> date:
+    """The Monday of the week of that many days ago."""
+    return week_of(now - timedelta(days=days))
+
+
+def materialize(
+    instance: dg.DagsterInstance, now: datetime, week: date | None = None, **tags: str
+) -> ExecuteInProcessResult:
+    """A run of the archive for a week, or for what the tags say."""
+    return dg.materialize(
+        [event_archive],
+        instance=instance,
+        resources={"ledger": LedgerResource()},
+        partition_key=week.isoformat() if week else None,
+        tags={NOW_TAG: now.isoformat(), **tags},
+        raise_on_error=False,
+    )
+
+
+def archived(connection: psycopg.Connection[dict[str, object]]) -> list[date]:
+    """The weeks whose truth is their files."""
+    return [week.week for week in committed_weeks(connection)]
+
+
+@pytest.mark.mission("A5")
+def test_a_week_is_archived_and_asking_again_changes_nothing(
+    instance: dg.DagsterInstance, now: datetime, connection: psycopg.Connection[dict[str, object]]
+) -> None:
+    week = week_before(now, OLDEST)
+
+    for _ in range(2):
+        result = materialize(instance, now, week)
+        assert result.success
+        (event,) = result.get_asset_materialization_events()
+        assert event.partition == week.isoformat()
+        assert event.materialization.metadata["dagster/row_count"].value == EVENTS_OF_EACH
+        assert archived(connection) == [week]
+
+
+def test_a_range_of_weeks_is_archived_in_one_run(
+    instance: dg.DagsterInstance, now: datetime, connection: psycopg.Connection[dict[str, object]]
+) -> None:
+    first, last = week_before(now, OLDEST), week_before(now, OLDER)
+
+    result = materialize(
+        instance,
+        now,
+        **{
+            "dagster/asset_partition_range_start": first.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
+        },
+    )
+
+    assert result.success
+    assert archived(connection) == [first, last]
+    assert {first.isoformat(), last.isoformat()} <= instance.get_materialized_partitions(event_archive.key)
+
+
+def test_a_week_that_is_not_due_is_refused_at_once(
+    instance: dg.DagsterInstance, now: datetime, connection: psycopg.Connection[dict[str, object]]
+) -> None:
+    result = materialize(instance, now, week_before(now, 14))
+
+    (failure,) = result.get_step_failure_events()
+    assert "is not old enough" in str(failure.step_failure_data.error)
+    assert archived(connection) == []
+
+
+def test_a_naive_present_is_refused(instance: dg.DagsterInstance, now: datetime) -> None:
+    result = materialize(instance, now.replace(tzinfo=None), week_before(now, OLDEST))
+
+    (failure,) = result.get_step_failure_events()
+    assert "has no time zone" in str(failure.step_failure_data.error)
+
+
+def test_a_missing_file_fails_the_checks(
+    instance: dg.DagsterInstance,
+    now: datetime,
+    connection: psycopg.Connection[dict[str, object]],
+    small_ledger: Path,
+) -> None:
+    week = week_before(now, OLDEST)
+    materialize(instance, now, week)
+    ((file,),) = [week.files for week in committed_weeks(connection)]
+    (small_ledger / "cold" / file.name).unlink()
+
+    again = materialize(instance, now, week)
+    daily = dg.materialize(
+        [due_weeks, every_file_of_the_manifest_is_whole],
+        instance=instance,
+        resources={"ledger": LedgerResource()},
+        tags={NOW_TAG: now.isoformat()},
+    )
+
+    for result in (again, daily):
+        (check,) = result.get_asset_check_evaluations()
+        assert not check.passed
+        assert file.name in str(check.metadata["problems"].value)

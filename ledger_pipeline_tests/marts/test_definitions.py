@@ -1,0 +1,64 @@
+"""Mart folders hold what the build and other engines need of them."""
+
+from pathlib import Path
+
+import pytest
+import sqlglot
+
+from ledger_pipeline.marts import definitions
+from ledger_pipeline.marts.definitions import Mart, marts, parse_checks
+from ledger_pipeline.marts.source import MEASURES
+
+EACH = pytest.mark.parametrize("mart", marts().values(), ids=lambda mart: mart.name)
+
+PROMISED = {
+    *("model_usage", "executions", "steps", "agent_calls", "approvals"),
+    *("cost_daily", "cost_by_execution", "cost_by_mode", "daily_cost_summary", "user_workflow_summary"),
+    *("audit_log", "budget_breaches", "cost_anomalies", "unpriced_usage", "pricing_history", "reconciliation"),
+}
+
+
+def test_the_promised_marts_are_there() -> None:
+    assert marts().keys() >= PROMISED
+
+
+def test_a_mart_folder_holds_no_python() -> None:
+    folders = [path.parent for path in Path(definitions.FOLDER).glob("*/query.sql")]
+    assert [file for folder in folders for file in folder.glob("*.py")] == []
+
+
+@EACH
+def test_a_query_reads_exactly_what_it_says_it_depends_on(mart: Mart) -> None:
+    query = sqlglot.parse_one(mart.query, dialect="duckdb")
+    named = {f"{table.db}.{table.name}" for table in query.find_all(sqlglot.exp.Table) if table.db}
+    assert named == set(mart.inputs)
+
+
+@EACH
+def test_a_query_can_be_rendered_for_the_distributed_engine(mart: Mart) -> None:
+    assert sqlglot.transpile(mart.query, read="duckdb", write="spark", unsupported_level=sqlglot.ErrorLevel.RAISE)
+
+
+@EACH
+def test_a_query_never_divides_money_or_averages(mart: Mart) -> None:
+    query = sqlglot.parse_one(mart.query, dialect="duckdb")
+    assert not list(query.find_all(sqlglot.exp.Avg))
+    for division in query.find_all(sqlglot.exp.Div):
+        assert division.left.sql().endswith("AS DOUBLE)"), f"not marked as for display: {division.sql()}"
+
+
+@EACH
+def test_what_is_rebuilt_by_key_is_kept_by_that_key(mart: Mart) -> None:
+    assert set(mart.rebuild_by) <= {column.name for column in mart.columns}
+    assert set(mart.grain) <= {column.name for column in mart.columns}
+
+
+def test_reconciliation_compares_every_measure_of_the_catalogue() -> None:
+    query = marts()["reconciliation"].query
+    assert [measure for measure in MEASURES if f"'{measure}'" not in query] == []
+
+
+def test_a_check_is_a_rule_and_a_query() -> None:
+    checks = parse_checks("-- No row\n-- is bad.\nSELECT 1;\n\n-- warning: Odd.\nSELECT ';x' AS y\nWHERE a;\n")
+    assert [(check.rule, check.warning) for check in checks] == [("No row is bad.", False), ("Odd.", True)]
+    assert [check.query for check in checks] == ["SELECT 1", "SELECT ';x' AS y\nWHERE a"]

@@ -1,0 +1,57 @@
+"""Builds of a real ledger: hot, partly cold, growing, taken over by another epoch."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from ledger_pipeline.cold.roll import roll
+from ledger_pipeline.cold.sessions import Held
+from ledger_pipeline.hot.database import Connection, connect
+from ledger_pipeline.ingest.simulate import run_simulation
+from ledger_pipeline.marts.build import build
+from ledger_pipeline.marts.ledger_source import publish_lock
+from ledger_pipeline.pricing.book import PriceBook
+from ledger_pipeline.settings import Settings
+from ledger_pipeline_tests.marts.differences import differences
+
+
+@pytest.mark.slow
+@pytest.mark.mission("C5")
+def test_marts_follow_a_ledger_through_appends_and_rolls(
+    connection: Connection, settings: Settings, book: PriceBook, now: datetime
+) -> None:
+    run_simulation(connection, book, executions=20, days=200, seed=1, now=now - timedelta(days=40))
+    first = build(connection, settings, now)
+    roll(connection, settings, now)
+    run_simulation(connection, book, executions=10, days=30, seed=2, now=now)
+    second = build(connection, settings, now)
+    roll(connection, settings, now + timedelta(days=60))
+    third = build(connection, settings, now)
+    full = build(connection, settings, now, full=True)
+    assert [built.whole for built in (first, second, third, full)] == [True, False, False, True]
+    assert third.new_events == 0
+    assert first.new_events + second.new_events == full.new_events == full.rows["audit_log"]
+    assert differences(third.path, full.path) == {}
+    assert full.rows["pricing_history"] == _prices(connection)
+
+
+def test_another_epoch_is_built_from_all_events(connection: Connection, settings: Settings, now: datetime) -> None:
+    build(connection, settings, now)
+    connection.execute("SELECT adopt('restored')")
+    assert build(connection, settings, now).whole
+
+
+def test_one_process_publishes_at_a_time(connection: Connection, ledger_url: str) -> None:
+    with (
+        publish_lock(connection),
+        connect(ledger_url) as other,
+        pytest.raises(Held, match="published by session"),
+        publish_lock(other, patience_seconds=0.1),
+    ):
+        pass
+
+
+def _prices(connection: Connection) -> int:
+    row = connection.execute("SELECT count(*) AS rows FROM model_pricing").fetchone()
+    assert row is not None
+    return row["rows"]

@@ -1,0 +1,139 @@
+"""Readers see one whole build at any time, and a build that breaks a rule is never seen."""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ledger_pipeline.errors import InvalidInput, ReconciliationFailed
+from ledger_pipeline.marts.build import build_from
+from ledger_pipeline.marts.definitions import marts
+from ledger_pipeline.marts.publish import connect_readonly, current
+from ledger_pipeline.settings import Settings
+from ledger_pipeline_tests.marts.differences import differences
+from ledger_pipeline_tests.marts.in_memory import InMemorySource, Row
+from ledger_pipeline_tests.marts.test_build import cut
+
+
+def test_events_that_never_reached_the_facts_stop_the_build(
+    history_rows: list[Row], settings: Settings, now: datetime
+) -> None:
+    first, second = cut(history_rows, parts=2, seed=3)
+    source = InMemorySource()
+    source.add(first)
+    good = build_from(source, settings, now)
+    source.add(second)
+    source.lost_in_counting = 1
+    with pytest.raises(ReconciliationFailed, match=r"first, of reconciliation: .*week=.*event_type=.*difference="):
+        build_from(source, settings, now)
+    assert current(settings) == good.path
+    assert sorted(path.name for path in settings.marts_dir.iterdir()) == ["current.duckdb", good.path.name]
+    source.lost_in_counting = 0
+    assert build_from(source, settings, now).new_events == len(second)
+
+
+def test_an_empty_ledger_has_every_mart_empty_and_typed(settings: Settings, now: datetime) -> None:
+    build = build_from(InMemorySource(), settings, now)
+    assert build.rows == dict.fromkeys(marts(), 0)
+    with connect_readonly(settings) as connection:
+        for mart in marts().values():
+            described = connection.execute(f"DESCRIBE {mart.table}").fetchall()
+            assert {row[0]: row[1] for row in described} == mart.types
+            comments = connection.execute(
+                "SELECT column_name, comment FROM duckdb_columns() WHERE schema_name = 'marts' AND table_name = ?",
+                [mart.name],
+            ).fetchall()
+            assert dict(comments) == {column.name: column.description for column in mart.columns}
+
+
+def test_a_ledger_that_was_empty_grows(
+    history_rows: list[Row], settings: Settings, now: datetime, tmp_path: Path
+) -> None:
+    source = InMemorySource()
+    build_from(source, settings, now)
+    source.add(history_rows)
+    grown = build_from(source, settings, now)
+    full = build_from(source, Settings(home=tmp_path / "full"), now)
+    assert not grown.whole
+    assert differences(grown.path, full.path) == {}
+
+
+def test_the_last_builds_are_kept(settings: Settings, now: datetime) -> None:
+    builds = [build_from(InMemorySource(), settings, now).path for _ in range(5)]
+    kept = {path.name for path in settings.marts_dir.iterdir()}
+    assert kept == {"current.duckdb", *(path.name for path in builds[-settings.marts_keep_builds :])}
+    assert current(settings) == builds[-1]
+
+
+def test_another_ledger_or_a_damaged_build_is_built_from_all_events(
+    history_rows: list[Row], settings: Settings, now: datetime
+) -> None:
+    build_from(InMemorySource(history_rows), settings, now)
+    other = build_from(InMemorySource(history_rows, instance="another"), settings, now)
+    assert other.whole
+    other.path.write_bytes(b"damaged" * 1000)
+    assert build_from(InMemorySource(history_rows, instance="another"), settings, now).whole
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, now: datetime) -> None:
+    (tmp_path / "marts").write_text("a file where a folder should be")
+    with pytest.raises(InvalidInput, match="marts can't be written there"):
+        build_from(InMemorySource(), Settings(home=tmp_path), now)
+
+
+def test_the_file_has_the_format_that_every_1_x_reads(settings: Settings, now: datetime) -> None:
+    path = build_from(InMemorySource(), settings, now).path
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{path}' AS build (READ_ONLY)")
+        tags = connection.execute("SELECT tags FROM duckdb_databases() WHERE database_name = 'build'").fetchall()
+    assert tags[0][0]["storage_version"].startswith("v1.0.0")
+    # Bytes 12 to 20 of a DuckDB file are its storage version; 64 is that of 0.10 to 1.1 and read by all that followed.
+    assert int.from_bytes(path.read_bytes()[12:20], "little") == 64
+
+
+READER = """
+import sys, time
+from pathlib import Path
+from ledger_pipeline.marts.publish import connect_readonly
+from ledger_pipeline.settings import Settings
+
+settings, stop = Settings(home=Path(sys.argv[1])), Path(sys.argv[2])
+seen = set()
+while not stop.exists():
+    with connect_readonly(settings) as marts:
+        (first,) = marts.execute("SELECT count(*), sum(cost_usd) FROM marts.model_usage").fetchall()
+        (days,) = marts.execute("SELECT sum(calls), sum(cost_usd) FROM marts.cost_daily").fetchall()
+        ((ok,),) = marts.execute("SELECT bool_and(ok) FROM marts.reconciliation").fetchall()
+    assert first == days and ok, (first, days, ok)
+    seen.add(first)
+print(len(seen))
+"""
+
+
+@pytest.mark.slow
+def test_readers_in_other_processes_see_whole_builds_only(
+    history_rows: list[Row], settings: Settings, now: datetime, tmp_path: Path
+) -> None:
+    batches = cut(history_rows, parts=4, seed=5)
+    source = InMemorySource()
+    source.add(batches[0])
+    build_from(source, settings, now)
+    stop = tmp_path / "stop"
+    command = [sys.executable, "-c", READER, str(settings.home), str(stop)]
+    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) for _ in range(2)]
+    try:
+        time.sleep(2)
+        for batch in batches[1:]:
+            source.add(batch)
+            build_from(source, settings, now)
+    finally:
+        time.sleep(1)
+        stop.touch()
+        answers = [reader.communicate(timeout=60)[0] for reader in readers]
+    assert [reader.returncode for reader in readers] == [0, 0]
+    assert all(int(answer) > 1 for answer in answers)

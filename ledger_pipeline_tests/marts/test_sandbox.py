@@ -1,0 +1,162 @@
+"""`sql` answers questions about the marts and does nothing else."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ledger_pipeline.errors import InvalidInput, NotFound
+from ledger_pipeline.marts.build import build_from
+from ledger_pipeline.marts.publish import connect_readonly
+from ledger_pipeline.marts.report import GROUPS, as_text, report
+from ledger_pipeline.marts.sandbox import run_sql
+from ledger_pipeline.settings import Settings
+from ledger_pipeline_tests.marts.conftest import NOW
+from ledger_pipeline_tests.marts.in_memory import InMemorySource, Row
+
+
+@pytest.fixture(scope="module")
+def published(history_rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a home with published marts."""
+    settings = Settings(home=tmp_path_factory.mktemp("published"))
+    build_from(InMemorySource(history_rows), settings, NOW)
+    return settings
+
+
+REFUSED = [
+    "DELETE FROM marts.executions",
+    "CREATE TABLE marts.mine (a integer)",
+    "CREATE TEMP TABLE mine (a integer)",
+    "DROP TABLE marts.executions",
+    "WITH gone AS (DELETE FROM marts.executions RETURNING 1) SELECT * FROM gone",
+    "SELECT * FROM read_csv('/etc/passwd')",
+    "SELECT * FROM read_text('/etc/passwd')",
+    "FROM '/etc/passwd'",
+    "SELECT * FROM glob('/etc/*')",
+    "SELECT * FROM read_parquet('https://example.com/x.parquet')",
+    "COPY marts.executions TO '{folder}/out.csv'",
+    "EXPORT DATABASE '{folder}/out'",
+    "ATTACH '{folder}/other.duckdb'",
+    "ATTACH ':memory:' AS other",
+    "INSTALL httpfs",
+    "LOAD httpfs",
+    "SET threads = 1",
+    "SET enable_external_access = true",
+    "RESET enable_external_access",
+    "SET VARIABLE x = 1",
+    "PRAGMA threads = 1",
+    "PRAGMA database_size",
+    "CALL enable_logging()",
+    "SELECT * FROM enable_logging()",
+    "CREATE SECRET (TYPE s3)",
+    "USE staging",
+    "BEGIN",
+    "CHECKPOINT",
+    "PREPARE p AS SELECT 1",
+    "SELECT * FROM local_variable",
+    "SELECT 1; SELECT 2",
+    "SELECT 1; DROP TABLE marts.executions",
+    "SELECT",
+    "nonsense",
+    "",
+]
+
+
+@pytest.mark.parametrize("statement", REFUSED)
+def test_whatever_is_no_question_is_refused_in_one_line(published: Settings, tmp_path: Path, statement: str) -> None:
+    local_variable = [{"a": 1}]
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    with pytest.raises(InvalidInput, match=r"^sql: [^\n]+$"):
+        run_sql(published, statement.replace("{folder}", str(tmp_path)))
+    assert local_variable
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT count(*) FROM marts.executions",
+        "FROM marts.cost_daily LIMIT 1",
+        "DESCRIBE marts.model_usage",
+        "SUMMARIZE marts.cost_daily",
+        "SHOW ALL TABLES",
+        "EXPLAIN SELECT * FROM marts.executions",
+    ],
+)
+def test_questions_are_answered(published: Settings, statement: str) -> None:
+    assert run_sql(published, statement)
+
+
+HARMLESS = (
+    "CREATE TEMP",
+    "SET VARIABLE",
+    "PRAGMA database_size",
+    "USE",
+    "BEGIN",
+    "CHECKPOINT",
+    "PREPARE",
+    "SELECT 1; SEL",
+)
+"""What reaches nothing outside the session: refused by `sql`, though not by the connection."""
+
+
+@pytest.mark.parametrize(
+    "statement", [text for text in REFUSED if text and "{folder}" not in text and not text.startswith(HARMLESS)]
+)
+def test_the_connection_itself_lets_nothing_out(published: Settings, statement: str) -> None:
+    with connect_readonly(published) as connection, pytest.raises(duckdb.Error):
+        connection.execute(statement)
+
+
+VALUES = """
+SELECT DATE '2026-03-01' AS day, 0.10::DECIMAL(38, 12) AS usd, NULL AS nothing, 'a"b,c' AS text, 'nan'::DOUBLE AS n
+"""
+
+
+def test_csv_has_a_header_and_exact_decimals(published: Settings) -> None:
+    rows = list(csv.reader(io.StringIO(run_sql(published, VALUES, "csv"))))
+    assert rows == [["day", "usd", "nothing", "text", "n"], ["2026-03-01", "0.100000000000", "", 'a"b,c', "nan"]]
+
+
+def test_json_keeps_decimals_as_strings(published: Settings) -> None:
+    answer = json.loads(run_sql(published, VALUES, "json"))
+    assert answer == [{"day": "2026-03-01", "usd": "0.100000000000", "nothing": None, "text": 'a"b,c', "n": "nan"}]
+
+
+def test_json_refuses_two_columns_of_one_name(published: Settings) -> None:
+    with pytest.raises(InvalidInput, match="two columns are named a"):
+        run_sql(published, "SELECT 1 AS a, 2 AS a", "json")
+
+
+def test_an_unknown_format_is_refused(published: Settings) -> None:
+    with pytest.raises(InvalidInput, match="allowed: table, csv, json"):
+        run_sql(published, "SELECT 1", "xml")
+
+
+def test_without_marts_the_answer_says_what_to_do(settings: Settings) -> None:
+    with pytest.raises(NotFound, match="run `ledger-pipeline daily`"):
+        run_sql(settings, "SELECT 1")
+
+
+def test_a_file_that_is_no_build_is_named(settings: Settings) -> None:
+    settings.marts_dir.mkdir()
+    (settings.marts_dir / "current.duckdb").write_bytes(b"not a database" * 1000)
+    with pytest.raises(InvalidInput, match=r"these marts can't be read .* run `ledger-pipeline daily`"):
+        connect_readonly(settings)
+
+
+@pytest.mark.parametrize("by", GROUPS)
+def test_a_report_adds_up(published: Settings, by: str) -> None:
+    found = report(published, by)
+    assert sum(row.calls for row in found.rows) == found.total.calls > 0
+    assert sum(row.cost_usd or 0 for row in found.rows) == found.total.cost_usd
+    assert sum(row.estimated_cost_usd or 0 for row in found.rows) == found.total.estimated_cost_usd
+    assert f"{found.total.calls:,}" in as_text(found)
+
+
+def test_a_report_by_something_else_is_refused(published: Settings) -> None:
+    with pytest.raises(InvalidInput, match="allowed: day, month, model"):
+        report(published, "colour")
