@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -96,7 +96,7 @@ def _copy_out(connection: Connection, week: date) -> tuple[float, int]:
 
 
 @contextmanager
-def _ledger(settings: Settings) -> Iterator[Connection]:
+def _ledger(settings: Settings) -> Generator[Connection]:
     name = f"ledger_bench_{uuid.uuid4().hex[:12]}"
     with running_server(settings) as server:
         url = make_conninfo(server, dbname=name)

@@ -46,7 +46,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for row in sorted(results, key=_place):
         count = results[row]
         verdict = "failed" if count["failed"] else "skipped" if count["skipped"] and not count["passed"] else "passed"
-        tests = ", ".join(f"{count[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if count[outcome])
+        tests = ", ".join(
+            f"{count[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if count[outcome]
+        )
         colour = {"passed": "green", "failed": "red", "skipped": "yellow"}[verdict]
         terminalreporter.write_line(f"{row:<5} {verdict:<8} {tests}", **{colour: True})
 

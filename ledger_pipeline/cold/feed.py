@@ -4,6 +4,9 @@ A consumer reads from its cursor up to the horizon, below which no transaction i
 what it read with its result.
 """
 
+# pyarrow has no type stubs.
+# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
+
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ from ledger_pipeline.hot.database import Connection, translated
 
 _BATCH_ROWS = 65_536
 _SORT_MEMORY = "1GB"
+_NIL = UUID(int=0)
 
 
 @dataclass(frozen=True, order=True)
@@ -38,7 +42,7 @@ class Position:
 
     epoch: int
     tx: int
-    execution_id: UUID = UUID(int=0)
+    execution_id: UUID = _NIL
     sequence: int = 0
 
 
@@ -173,11 +177,11 @@ def _is_between(batch: pa.RecordBatch, start: Position, end: Position) -> pa.Boo
 
 def _in_order(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Sorted by DuckDB, which goes to disk when the events outgrow its memory."""
-    with tempfile.TemporaryDirectory(prefix="ledger-feed-") as folder:
-        config = {"memory_limit": _SORT_MEMORY, "temp_directory": folder}
-        with duckdb.connect(config=config) as database:
-            events = pa.RecordBatchReader.from_batches(ARROW_SCHEMA, batches)
-            database.register("events", events)
-            ordered = database.sql("SELECT * FROM events ORDER BY epoch, tx, execution_id, sequence")
-            for batch in ordered.to_arrow_reader(batch_rows):
-                yield batch.cast(ARROW_SCHEMA)
+    with (
+        tempfile.TemporaryDirectory(prefix="ledger-feed-") as folder,
+        duckdb.connect(config={"memory_limit": _SORT_MEMORY, "temp_directory": folder}) as database,
+    ):
+        database.register("events", pa.RecordBatchReader.from_batches(ARROW_SCHEMA, batches))
+        ordered = database.sql("SELECT * FROM events ORDER BY epoch, tx, execution_id, sequence")
+        for batch in ordered.to_arrow_reader(batch_rows):
+            yield batch.cast(ARROW_SCHEMA)

@@ -1,4 +1,4 @@
-"""The cold store's files: named by their content, under the ledger's instance id, never changed once they have a name."""
+"""The cold store's files: named by their content, below the ledger's instance id, never changed once named."""
 
 import os
 import secrets
@@ -66,7 +66,7 @@ class StagedFile(RawIOBase):
         return len(data)
 
     def publish(self) -> tuple[str, str]:
-        """Makes the file durable and gives it its name; answers the name below the cold store's root and the SHA-256."""
+        """Makes the file durable under its name; answers that, below the cold store's root, and the SHA-256."""
         digest = self._hash.hexdigest()
         name = self._folder / f"{digest[:16]}.parquet"
         final = self._cold_dir / name

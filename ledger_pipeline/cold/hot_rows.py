@@ -4,7 +4,10 @@ Each event type is asked for its own columns only: most of the event table's col
 reading all of them for every row takes three times as long.
 """
 
-from collections.abc import Iterable, Iterator
+# pyarrow has no type stubs.
+# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
+
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -55,7 +58,7 @@ class HotRows:
 
 
 @contextmanager
-def hot_rows(connection: Connection, snapshot: str | None = None) -> Iterator[HotRows]:
+def hot_rows(connection: Connection, snapshot: str | None = None) -> Generator[HotRows]:
     """Reads on a session of its own, with the connection's rights; `snapshot` is an exported one, still held."""
     # The driver knows the types that we select; else it reads every column of every leaf from the catalogue first.
     options = {"adbc.postgresql.type_resolver_mode": "builtin"}

@@ -1,6 +1,9 @@
 """The one reader of hot ∪ cold: each event once, whatever is being rolled meanwhile."""
 
-from collections.abc import Iterator, Mapping
+# pyarrow has no type stubs.
+# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
+
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +43,7 @@ class EventsMissing(LedgerError):
 
 
 @contextmanager
-def open_read(connection: Connection) -> Iterator[None]:
+def open_read(connection: Connection) -> Generator[None]:
     """A read-only transaction in which hot rows and manifest fit together; inside another one of these, that one.
 
     Keep it short: a roll's commit waits for its end. Read cold files after it.
@@ -206,7 +209,7 @@ def _hole(execution_id: UUID, first: int, last: int) -> str:
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
+def _parquet(path: Path) -> Generator[pq.ParquetFile]:
     try:
         opened = pq.ParquetFile(path, page_checksum_verification=True, memory_map=True)
     except (OSError, pa.ArrowException) as error:

@@ -6,7 +6,7 @@ them once more and drops them in the transaction that makes the files the truth.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -89,7 +89,7 @@ def roll(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> list[RolledWeek]:
-    """Rolls every due week and finishes what an earlier roll began; `dry_run` only says which weeks and how many events.
+    """Rolls every due week and finishes what an earlier roll began; `dry_run` only says which and how many events.
 
     `keep_days` takes the place of the setting `hot_days`. Raises Held, naming the session, when another roll, a reader
     or an old transaction leaves no gap for minutes.
@@ -171,10 +171,11 @@ def _roll_one(
     if row is None:
         return RolledWeek(week, 0, 0, 0)
     written = verified = committed = 0.0
+    of_events = row.events
 
     def report(state: WeekState, events: int) -> None:
         if progress:
-            progress(RollProgress(week, state, events, row.events))
+            progress(RollProgress(week, state, events, of_events))
 
     if row.state is not WeekState.COMMITTED:
         report(WeekState.SEALED, 0)
@@ -295,7 +296,7 @@ def _last_due_week(now: datetime, hot_days: int) -> date:
 
 
 @contextmanager
-def _only_roll(connection: Connection) -> Iterator[None]:
+def _only_roll(connection: Connection) -> Generator[None]:
     """One roll of a ledger at a time; a session may take it again inside itself."""
     deadline = time.monotonic() + LOCK_WAIT_SECONDS
     while True:

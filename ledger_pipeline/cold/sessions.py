@@ -1,7 +1,7 @@
 """Who holds the ledger up: the sessions behind a lock or an old transaction, named for an error message."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ class Held(LedgerError):
 
 
 @contextmanager
-def own_transactions(connection: Connection) -> Iterator[None]:
+def own_transactions(connection: Connection) -> Generator[None]:
     """Lets the block begin and commit by itself; the connection must be outside a transaction."""
     if connection.info.transaction_status != TransactionStatus.IDLE:
         raise InvalidInput("this commits by itself: give it a connection outside a transaction")

@@ -1,5 +1,8 @@
 """Rows that are kept while their reader is slow: in memory at first, in a temporary file when there are many."""
 
+# pyarrow has no type stubs.
+# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
+
 import tempfile
 from collections.abc import Iterator
 from types import TracebackType
@@ -66,9 +69,9 @@ class Spool:
         self.close()
 
     def _spill(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="ledger-spool-")  # noqa: SIM115  closed by close()
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        self._writer = pa.ipc.new_stream(self._file, ARROW_SCHEMA, options=options)
+        file = self._file = tempfile.TemporaryFile(prefix="ledger-spool-")  # noqa: SIM115  closed by close()
+        writer = pa.ipc.new_stream(file, ARROW_SCHEMA, options=pa.ipc.IpcWriteOptions(compression="lz4"))
         for batch in self._batches:
-            self._writer.write_batch(batch)
+            writer.write_batch(batch)
         self._batches = []
+        self._writer = writer

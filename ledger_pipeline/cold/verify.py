@@ -1,9 +1,13 @@
 """The roll's third step: a second reader judges the stored files, from their bytes up."""
 
+# pyarrow has no type stubs.
+# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
+
 from collections.abc import Iterator, Sequence
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -71,6 +75,10 @@ def _add_chained_leaves(path: Path, file: ColdFile, tree: MerkleTree, before: tu
     """Adds the file's leaves to the tree; order and hash chain must hold from one row to the next."""
     execution_before, sequence_before = before
     hash_before = b""
+    execution_ids: list[str]
+    sequences: list[int]
+    leaves: list[bytes]
+    hashes: list[bytes]
     for execution_ids, sequences, leaves, hashes in _columns(path, ("execution_id", "sequence", "leaf", "hash")):
         for execution_id, sequence, leaf, event_hash in zip(execution_ids, sequences, leaves, hashes, strict=True):
             if execution_id != execution_before:
@@ -87,7 +95,7 @@ def _add_chained_leaves(path: Path, file: ColdFile, tree: MerkleTree, before: tu
     return execution_before, sequence_before
 
 
-def _columns(path: Path, names: tuple[str, ...]) -> Iterator[list[list[object]]]:
+def _columns(path: Path, names: tuple[str, ...]) -> Iterator[list[list[Any]]]:
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         if not file.schema_arrow.equals(ARROW_SCHEMA):
             raise ColdStoreDamaged(f"cold file {path} has other columns than its schema version says")

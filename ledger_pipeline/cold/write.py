@@ -4,6 +4,9 @@ Rows are sorted by execution and sequence, in row groups of 16,384: an execution
 finds them by the row groups' statistics. The same rows make the same bytes, and so the same names.
 """
 
+# pyarrow has no type stubs.
+# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
+
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -104,7 +107,7 @@ class _FileWriter:
             self._staged,
             ARROW_SCHEMA.with_metadata(metadata),
             compression="zstd",
-            use_dictionary=_DICTIONARY_COLUMNS,
+            use_dictionary=_DICTIONARY_COLUMNS,  # pyright: ignore[reportArgumentType]
             write_statistics=True,
             write_page_index=True,
             write_page_checksum=True,

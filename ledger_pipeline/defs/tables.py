@@ -15,7 +15,7 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 
 def markdown_list(items: Iterable[str]) -> str:
     """A Markdown list; `none` for no items."""
-    return "\n".join(f"- {_cell(item)}" for item in items) or "none"
+    return "\n".join(f"- {_escaped(item)}" for item in items) or "none"
 
 
 def _cell(value: object) -> str:
@@ -29,5 +29,8 @@ def _cell(value: object) -> str:
             return f"{value:%Y-%m-%d %H:%M:%S}"
         case _:
             text = " ".join(str(value).split())
-    text = text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
+            return _escaped(text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…")
+
+
+def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")

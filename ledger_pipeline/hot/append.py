@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,10 +13,12 @@ from psycopg import sql
 
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.events.catalogue import CLIENT_COLUMNS, Event
-from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.hot.database import Connection, connect_like, translated
 from ledger_pipeline.hot.leaves import make_leaves
 
 MAX_BATCH = 50_000
+TWO_LANES_FROM = 5_000
+"""Events from which a batch is stored as two: below, one transaction is quick enough."""
 ORDINAL_STEP = 4
 """Distance of two events' ordinals: the database puts budget breaches between them."""
 
@@ -85,10 +89,30 @@ def _stage(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> UUID:
     )
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
         for nth, row in enumerate(rows):
-            if row.get("execution_id") is None:
-                raise InvalidInput("execution_id: is missing; each event of a bulk append names its execution")
             copy.write_row((batch, nth * ORDINAL_STEP, *map(row.get, names)))
     return batch
+
+
+def _store(connection: Connection, rows: Sequence[Mapping[str, Any]], history: bool) -> int:
+    """Stages one batch, makes the leaves it needs when it is history, and appends it, all or none."""
+    with translated():
+        batch = _stage(connection, rows)
+        try:
+            if history:
+                missing = connection.execute("SELECT event_type, week FROM staged_weeks(%s, true)", (batch,)).fetchall()
+                make_leaves(connection, [(row["event_type"], row["week"]) for row in missing])
+            row = connection.execute("SELECT append_staged(%s, %s) AS stored", (batch, history)).fetchone()
+        except BaseException:
+            if not connection.broken:
+                connection.execute("SELECT discard_staged(%s)", (batch,))
+            raise
+    return row["stored"] if row else 0
+
+
+def _lane_of(row: Mapping[str, Any]) -> int:
+    """Which of the two lanes takes an execution: lock stripes of one parity each, so that they never wait."""
+    execution_id = row["execution_id"]
+    return (execution_id if isinstance(execution_id, UUID) else UUID(str(execution_id))).bytes[15] & 1
 
 
 def append_many(
@@ -102,8 +126,9 @@ def append_many(
     """Stores events of any number of executions in batches, each all or none; answers how many were stored.
 
     The connection must not be in a transaction. An execution's events keep the order given. `history` puts each event
-    into the week it occurred in and makes the tables it needs; only importers of the past set it. To resume a broken
-    series, give the events after each execution's `last_sequences`.
+    into the week it occurred in and makes the tables it needs; only importers of the past set it. A large batch is
+    stored as two, side by side on two connections. To resume a broken series, give the events after each execution's
+    `last_sequences`.
     """
     if not 1 <= batch_size <= MAX_BATCH:
         raise InvalidInput(f"batch_size: must be between 1 and {MAX_BATCH}, got {batch_size}")
@@ -112,24 +137,29 @@ def append_many(
     autocommit, connection.autocommit = connection.autocommit, True
     stored = 0
     try:
-        for rows in _batches(_rows(events), batch_size):
-            with translated():
-                batch = _stage(connection, rows)
-                try:
-                    if history:
-                        missing = connection.execute(
-                            "SELECT event_type, week FROM staged_weeks(%s, true)", (batch,)
-                        ).fetchall()
-                        make_leaves(connection, [(row["event_type"], row["week"]) for row in missing])
-                    row = connection.execute("SELECT append_staged(%s, %s) AS stored", (batch, history)).fetchone()
-                except BaseException:
-                    connection.execute("SELECT discard_staged(%s)", (batch,))
-                    raise
-            stored += row["stored"] if row else 0
-            if progress:
-                progress(stored)
+        with ExitStack() as resources:
+            second: Connection | None = None
+            pool = resources.enter_context(ThreadPoolExecutor(max_workers=1))
+            for rows in _batches(_rows(events), batch_size):
+                if any(row.get("execution_id") is None for row in rows):
+                    raise InvalidInput("execution_id: is missing; each event of a bulk append names its execution")
+                if len(rows) < TWO_LANES_FROM:
+                    stored += _store(connection, rows, history)
+                else:
+                    second = second or resources.enter_context(connect_like(connection))
+                    lanes = [row for row in rows if _lane_of(row) == 0], [row for row in rows if _lane_of(row) == 1]
+                    beside = pool.submit(_store, second, lanes[1], history)
+                    try:
+                        stored += _store(connection, lanes[0], history)
+                    finally:
+                        # Wait for the other lane in any case: nothing may still be written when this call has ended.
+                        beside.exception()
+                    stored += beside.result()
+                if progress:
+                    progress(stored)
     finally:
-        connection.autocommit = autocommit
+        if not connection.closed:
+            connection.autocommit = autocommit
     return stored
 
 

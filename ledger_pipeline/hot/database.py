@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from ledger_pipeline.errors import (
@@ -47,6 +48,13 @@ def connect(url: str, *, autocommit: bool = False) -> Connection:
     except psycopg.OperationalError as error:
         raise ServerUnavailable(f"cannot connect to the database: {first_line(error)}") from None
     return connection
+
+
+def connect_like(connection: Connection) -> Connection:
+    """Another autocommitting connection to the same database as the same role."""
+    info = connection.info
+    password = {"password": info.password} if info.password else {}
+    return connect(make_conninfo(info.dsn, **password), autocommit=True)
 
 
 def first_line(error: BaseException) -> str:

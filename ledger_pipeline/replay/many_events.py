@@ -14,20 +14,20 @@ from psycopg import sql
 
 from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.manifest import committed_weeks
+from ledger_pipeline.events.catalogue import EVENT_COLUMNS
+from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.events.fold import FOLD_COLUMNS
 from ledger_pipeline.hot.database import Connection
 
 _SQL = Path(__file__).parent / "sql"
 _ROWS = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HOT = cast(
-    "LiteralString",
-    (_SQL / "hot_events.sql")
-    .read_text()
-    .replace(
-        "/*columns*/", ", ".join(f"e.{name}::text" if name == "payload" else f"e.{name}" for name in FOLD_COLUMNS)
-    ),
+# Ids as the cold files have them: text, which is what a state holds.
+_AS_TEXT = {ColumnKind.UUID, ColumnKind.JSON}
+_HOT_COLUMNS = ", ".join(
+    f"e.{name}::text AS {name}" if EVENT_COLUMNS[name] in _AS_TEXT else f"e.{name}" for name in FOLD_COLUMNS
 )
+_HOT = cast("LiteralString", (_SQL / "hot_events.sql").read_text().replace("/*columns*/", _HOT_COLUMNS))
 _COLD = (
     (_SQL / "cold_events.sql")
     .read_text()
@@ -62,9 +62,7 @@ def _hot(connection: Connection, stretches: Sequence[Stretch]) -> Iterator[dict[
     )
     with connection.cursor(name="stretches") as cursor:
         cursor.itersize = _ROWS
-        for row in cursor.execute(query, parameters):
-            row["execution_id"] = str(row["execution_id"])
-            yield row
+        yield from cursor.execute(query, parameters)
 
 
 def _cold(connection: Connection, cold_dir: Path, stretches: Sequence[Stretch]) -> Iterator[dict[str, Any]]:

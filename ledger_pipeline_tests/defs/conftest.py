@@ -20,6 +20,9 @@ AGES_IN_DAYS = (130, 115, 1)
 EVENTS_OF_EACH = 12
 
 
+NO_TELEMETRY = {"telemetry": {"enabled": False}}
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", _DAGSTER_WARNINGS)
 
@@ -85,5 +88,5 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance that keeps what happens, for this test only."""
     folder = tmp_path / "dagster"
     folder.mkdir()
-    with dg.DagsterInstance.local_temp(str(folder)) as opened:
+    with dg.DagsterInstance.local_temp(str(folder), overrides=NO_TELEMETRY) as opened:
         yield opened

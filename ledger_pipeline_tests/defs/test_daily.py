@@ -34,8 +34,8 @@ def quiet(_: str) -> None:
 def rows(mart: str) -> int:
     """Rows of a mart in the current build."""
     with Ledger.open() as ledger, ledger.marts() as marts:
-        (count,) = marts.table(f"marts.{mart}").count("*").fetchone() or (0,)
-    return count
+        found = marts.execute(f"SELECT count(*) FROM marts.{mart}").fetchone()
+    return found[0] if found else 0
 
 
 def events_by_tier(connection: psycopg.Connection[dict[str, int]]) -> tuple[int, int]:
@@ -119,7 +119,7 @@ def test_marts_that_do_not_reconcile_block_and_leave_the_last_build(
 
     monkeypatch.setattr(checks, "checks_of", with_a_broken_rule)
 
-    with pytest.raises(ReconciliationFailed, match=r"Nothing differs\. .*difference=0\.000000000001"):
+    with pytest.raises(ReconciliationFailed, match="Nothing differs."):
         run_daily(now, quiet, kept)
 
     assert current(Settings.read()) == good

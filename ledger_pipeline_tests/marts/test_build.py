@@ -26,6 +26,8 @@ def cut(rows: list[Row], parts: int, seed: int) -> list[list[Row]]:
     return batches
 
 
+@pytest.mark.slow
+@pytest.mark.mission("C1")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_incremental_builds_equal_a_full_build(
     history_rows: list[Row], tmp_path: Path, now: datetime, seed: int

@@ -96,6 +96,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 
 @pytest.mark.mission("C1")
+@pytest.mark.mission("C2")
 @pytest.mark.parametrize("mart", marts())
 def test_the_story_gives_the_expected_rows(told: Build, mart: str) -> None:
     with (FOLDER / mart / "expected.csv").open() as file:
