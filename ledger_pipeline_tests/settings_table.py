@@ -1,4 +1,4 @@
-"""The README's table of settings, derived from `settings.py`: `python -m ledger_pipeline_tests.settings_table` writes it."""
+"""The README's table of settings; `python -m ledger_pipeline_tests.settings_table` writes it."""
 
 from pathlib import Path
 

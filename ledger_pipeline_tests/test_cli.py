@@ -164,7 +164,8 @@ def test_export_and_import_are_a_round_trip(
 ) -> None:
     exported = tmp_path / "all.jsonl"
     assert invoice("export", "jsonl", "--output", exported).code == 0
-    assert exported.read_text() == invoice("export", "jsonl").out
+    printed = invoice("export", "jsonl")
+    assert printed.out == exported.read_text(), printed
     monkeypatch.setenv("LEDGER_DATABASE_URL", make_ledger())
     assert invoice("import", "jsonl", exported, "--json").data[0]["new_events"] == 4
     ours = {"recorded_at", "week", "epoch", "tx", "leaf", "hash"}

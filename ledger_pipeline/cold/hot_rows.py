@@ -22,6 +22,8 @@ from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.database import Connection
 
 _BATCH_BYTES = 8 << 20
+_KEYS = ("execution_id", "sequence")
+_Part = tuple[dict[str, pa.Array], int]
 _AS_TEXT = {ColumnKind.UUID, ColumnKind.USD, ColumnKind.JSON}
 """Kinds that ADBC would give as opaque or extension types."""
 
@@ -41,6 +43,23 @@ class HotRows:
 
         The condition holds literals, not parameters: what is copied out in binary form takes none.
         """
+        for columns in self._narrow(event_type, where):
+            size = len(columns["leaf"])
+            arrays = [_column([(columns, size)], field) for field in ARROW_SCHEMA]
+            yield pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
+
+    def in_order(self, event_types: Iterable[str], where: sql.Composable) -> pa.Table:
+        """The rows of several types in one table, sorted by execution and sequence, in one chunk a column."""
+        parts = [
+            (columns, len(columns["leaf"])) for event_type in event_types for columns in self._narrow(event_type, where)
+        ]
+        keys = {name: _column(parts, ARROW_SCHEMA.field(name)) for name in _KEYS}
+        order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in _KEYS])
+        arrays = [_column(parts, field, order) for field in ARROW_SCHEMA]
+        return pa.Table.from_arrays(arrays, schema=ARROW_SCHEMA)
+
+    def _narrow(self, event_type: str, where: sql.Composable) -> Iterator[dict[str, pa.Array]]:
+        """The type's columns as the driver gives them, those left out that are NULL throughout."""
         columns = _columns_of(event_type)
         query = sql.SQL("SELECT {} FROM ledger.workflow_events WHERE event_type = {} AND {}").format(
             sql.SQL(", ").join(map(_selected, columns)), sql.Literal(event_type), where
@@ -49,12 +68,9 @@ class HotRows:
         with self._cursor.fetch_record_batch() as reader:
             for batch in reader:
                 if batch.num_rows:
-                    yield _full_batch(batch, event_type, columns)
-
-    def in_order(self, event_types: Iterable[str], where: sql.Composable) -> pa.Table:
-        """The rows of several types in one table, sorted by execution and sequence."""
-        batches = [batch for event_type in event_types for batch in self.stream(event_type, where)]
-        return sorted_rows(pa.Table.from_batches(batches, schema=ARROW_SCHEMA))
+                    given = zip(columns, batch.columns, strict=True)
+                    filled = {name: array for name, array in given if array.null_count < batch.num_rows}
+                    yield filled | {"event_type": pa.repeat(pa.scalar(event_type), batch.num_rows)}
 
 
 @contextmanager
@@ -71,23 +87,16 @@ def hot_rows(connection: Connection, snapshot: str | None = None) -> Generator[H
         yield HotRows(cursor)
 
 
-def sorted_rows(rows: pa.Table) -> pa.Table:
-    """The rows sorted by execution and sequence, in one chunk a column."""
-    order = pc.sort_indices(
-        rows.select(["execution_id", "sequence"]),
-        sort_keys=[("execution_id", "ascending"), ("sequence", "ascending")],
-    )
-    columns = [
-        # Most columns are empty in most chunks: not worth moving.
-        pa.nulls(rows.num_rows, column.type) if column.null_count == rows.num_rows else _taken(column, order)
-        for column in rows.columns
+def _column(parts: list[_Part], field: pa.Field, order: pa.Array | None = None) -> pa.Array:
+    """One column of the parts' rows, in the field's type; most are NULL throughout, and not worth moving."""
+    if not any(field.name in columns for columns, _ in parts):
+        return pa.nulls(sum(size for _, size in parts), field.type)
+    arrays = [
+        columns[field.name].cast(field.type) if field.name in columns else pa.nulls(size, field.type)
+        for columns, size in parts
     ]
-    return pa.Table.from_arrays(columns, schema=rows.schema)
-
-
-def _taken(column: pa.ChunkedArray, order: pa.Array) -> pa.Array:
-    taken = column.combine_chunks().take(order)
-    return taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
+    column = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+    return column if order is None else column.take(order)
 
 
 def _columns_of(event_type: str) -> tuple[str, ...]:
@@ -98,17 +107,3 @@ def _columns_of(event_type: str) -> tuple[str, ...]:
 def _selected(name: str) -> sql.Composable:
     identifier = sql.Identifier(name)
     return sql.SQL("{}::text").format(identifier) if EVENT_COLUMNS[name] in _AS_TEXT else identifier
-
-
-def _full_batch(batch: pa.RecordBatch, event_type: str, columns: tuple[str, ...]) -> pa.RecordBatch:
-    given = dict(zip(columns, batch.columns, strict=True))
-    arrays: list[pa.Array] = []
-    for field in ARROW_SCHEMA:
-        array = given.get(field.name)
-        if field.name == "event_type":
-            arrays.append(pa.repeat(pa.scalar(event_type), batch.num_rows))
-        elif array is None or array.null_count == batch.num_rows:
-            arrays.append(pa.nulls(batch.num_rows, field.type))
-        else:
-            arrays.append(array if array.type == field.type else array.cast(field.type))
-    return pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)

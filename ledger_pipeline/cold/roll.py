@@ -7,6 +7,7 @@ them once more and drops them in the transaction that makes the files the truth.
 
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -237,10 +238,10 @@ def _make_next_leaves(connection: Connection, first_open: date) -> None:
 def _written(
     connection: Connection, settings: Settings, row: RolledWeekRow, progress: Callable[[int], None]
 ) -> RolledWeekRow:
-    week = write_week(connection, settings.cold_dir, row.instance_id, row.week, progress)
+    files = write_week(connection, settings.cold_dir, row.instance_id, row.week, progress)
     marked = connection.execute(
-        "SELECT * FROM mark_written(%s, %s, %s, %s, %s)",
-        (row.week, row.fencing_token, Jsonb([asdict(file) for file in week.files]), week.root, SCHEMA_VERSION),
+        "SELECT * FROM mark_written(%s, %s, %s, %s)",
+        (row.week, row.fencing_token, Jsonb([asdict(file) for file in files]), SCHEMA_VERSION),
     ).fetchone()
     return _row(marked)
 
@@ -256,7 +257,11 @@ def _files_are_whole(settings: Settings, row: RolledWeekRow) -> bool:
 
 
 def _verified(connection: Connection, settings: Settings, row: RolledWeekRow) -> RolledWeekRow:
-    events, root = verify_files(settings.cold_dir, row.week, row.files)
+    # The database judges its rows while we judge the files.
+    with ThreadPoolExecutor(1, "hot-root") as aside:
+        hot = aside.submit(connection.execute, "SELECT judge_hot_rows(%s, %s)", (row.week, row.fencing_token))
+        events, root = verify_files(settings.cold_dir, row.week, row.files)
+        hot.result()
     marked = connection.execute(
         "SELECT * FROM mark_verified(%s, %s, %s, %s)", (row.week, row.fencing_token, events, root)
     ).fetchone()

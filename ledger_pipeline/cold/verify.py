@@ -4,6 +4,7 @@
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -31,14 +32,16 @@ def verify_files(cold_dir: Path, week: date, files: Sequence[ColdFile]) -> tuple
     """
     tree = MerkleTree()
     before = ("", 0)
-    with duckdb.connect() as database:
+    with duckdb.connect() as database, ThreadPoolExecutor(1, "leaves") as aside:
         for file in files:
             path = check_file(cold_dir, file, again=True)
-            _check_leaves(database, path, week, file)
+            leaves = aside.submit(_check_leaves, database, path, week, file)
             try:
-                before = _add_chained_leaves(path, file, tree, before)
+                before = _add_chained_leaves(path, tree, before)
             except (OSError, pa.ArrowException) as error:
                 raise ColdStoreDamaged(f"cold file {path} cannot be read: {error}") from None
+            finally:
+                leaves.result()
     return tree.size, tree.root()
 
 
@@ -71,7 +74,7 @@ def _check_leaves(database: duckdb.DuckDBPyConnection, path: Path, week: date, f
         raise ColdStoreDamaged(f"cold file {path} holds {events} events, {file.events} were written")
 
 
-def _add_chained_leaves(path: Path, file: ColdFile, tree: MerkleTree, before: tuple[str, int]) -> tuple[str, int]:
+def _add_chained_leaves(path: Path, tree: MerkleTree, before: tuple[str, int]) -> tuple[str, int]:
     """Adds the file's leaves to the tree; order and hash chain must hold from one row to the next."""
     execution_before, sequence_before = before
     hash_before = b""

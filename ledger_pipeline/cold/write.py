@@ -9,7 +9,6 @@ finds them by the row groups' statistics. The same rows make the same bytes, and
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from uuid import UUID
@@ -21,7 +20,6 @@ from psycopg import sql
 from ledger_pipeline.cold.files import StagedFile, week_folder
 from ledger_pipeline.cold.hot_rows import hot_rows
 from ledger_pipeline.cold.manifest import ColdFile
-from ledger_pipeline.cold.merkle import MerkleTree
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.events.schema import ARROW_SCHEMA
@@ -54,15 +52,6 @@ _DICTIONARY_COLUMNS = [
 _EXECUTIONS_PER_ROW_GROUP = 4096
 
 
-@dataclass(frozen=True)
-class WrittenWeek:
-    """What was stored: files in order, and count and root of the rows in them."""
-
-    files: tuple[ColdFile, ...]
-    events: int
-    root: bytes
-
-
 def write_week(
     connection: Connection,
     cold_dir: Path,
@@ -70,12 +59,12 @@ def write_week(
     week: date,
     progress: Callable[[int], None] | None = None,
     file_bytes: int = FILE_BYTES,
-) -> WrittenWeek:
-    """Stores a sealed week's rows in files and makes them durable; raises ColdStoreUnwritable.
+) -> list[ColdFile]:
+    """Stores a sealed week's rows in files, in order, and makes them durable; raises ColdStoreUnwritable.
 
     `progress` hears how many rows have been written so far.
     """
-    tree = MerkleTree()
+    written = 0
     files: list[ColdFile] = []
     writer: _FileWriter | None = None
     try:
@@ -83,9 +72,9 @@ def write_week(
             if writer is None:
                 writer = _FileWriter(cold_dir, instance_id, week)
             writer.add(chunk)
-            tree.extend(chunk.column("leaf").to_pylist())
+            written += chunk.num_rows
             if progress:
-                progress(tree.size)
+                progress(written)
             if writer.size >= file_bytes:
                 files.append(writer.finish())
                 writer = None
@@ -94,7 +83,7 @@ def write_week(
     finally:
         if writer is not None:
             writer.discard()
-    return WrittenWeek(tuple(files), tree.size, tree.root())
+    return files
 
 
 class _FileWriter:

@@ -12,9 +12,13 @@ from ledger_pipeline.errors import InvalidInput
 MAX_NUMBER_DIGITS = 131_072
 """Digits before the decimal point that PostgreSQL's numeric, and so jsonb, can hold."""
 MAX_NUMBER_SCALE = 16_383
+MAX_NESTING = 200
+"""Levels of lists and objects: a bound of our own, so that no reader's stack decides what can be replayed."""
 
 
-def _faults(value: Any, path: str) -> str | None:
+def _faults(value: Any, path: str, depth: int = 0) -> str | None:
+    if depth > MAX_NESTING:
+        return f"payload: is nested deeper than {MAX_NESTING} levels"
     if isinstance(value, str):
         if "\x00" in value:
             return f"{path}: the character U+0000 cannot be stored"
@@ -28,12 +32,12 @@ def _faults(value: Any, path: str) -> str | None:
             return f"{path}: a number of that magnitude cannot be stored"
     elif isinstance(value, dict):
         for key, item in value.items():
-            fault = _faults(key, f"{path}.{key!r} (name)") or _faults(item, f"{path}.{key}")
+            fault = _faults(key, f"{path}.{key!r} (name)") or _faults(item, f"{path}.{key}", depth + 1)
             if fault:
                 return fault
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            fault = _faults(item, f"{path}[{index}]")
+            fault = _faults(item, f"{path}[{index}]", depth + 1)
             if fault:
                 return fault
     return None

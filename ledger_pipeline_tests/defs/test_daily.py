@@ -119,7 +119,7 @@ def test_marts_that_do_not_reconcile_block_and_leave_the_last_build(
 
     monkeypatch.setattr(checks, "checks_of", with_a_broken_rule)
 
-    with pytest.raises(ReconciliationFailed, match="Nothing differs."):
+    with pytest.raises(ReconciliationFailed, match="Nothing differs"):
         run_daily(now, quiet, kept)
 
     assert current(Settings.read()) == good

@@ -1,7 +1,7 @@
 """What Dagster is told: every asset, check, job and schedule, against `definitions.txt`.
 
-After a change that is meant: `UPDATE_SNAPSHOTS=1 .venv/bin/python -m pytest ledger_pipeline_tests/defs/test_definitions.py`,
-then read the difference.
+After a change that is meant, write it anew and read the difference:
+`UPDATE_SNAPSHOTS=1 .venv/bin/python -m pytest ledger_pipeline_tests/defs/test_definitions.py`
 """
 
 import os

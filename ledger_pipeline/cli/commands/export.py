@@ -1,5 +1,6 @@
 """`export`: writes the ledger's events for other programs."""
 
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
@@ -24,9 +25,7 @@ def export_jsonl(output: Path | None, execution_id: UUID | None) -> None:
     from ledger_pipeline.cli.atomic_file import written_whole
     from ledger_pipeline.ledger import Ledger
 
-    target: AbstractContextManager[BinaryIO] = (
-        written_whole(output) if output else nullcontext(click.get_binary_stream("stdout"))
-    )
+    target: AbstractContextManager[BinaryIO] = written_whole(output) if output else nullcontext(sys.stdout.buffer)
     with Ledger.open() as ledger, target as out:
         events = ledger.export_jsonl(out, execution_id)
         out.flush()

@@ -1,5 +1,6 @@
 """`roll`: moves what is old enough to cold storage."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def roll(now: datetime, keep_days: int | None, dry_run: bool, find_orphans: bool
                 click.echo(f"{len(files):,} files of no week {'found' if dry_run else 'removed'}")
             return
         with telling() as progress:
-            weeks = ledger.roll(now, keep_days=keep_days, dry_run=dry_run, progress=lambda at: progress(_line(at)))
+            weeks = ledger.roll(now, keep_days=keep_days, dry_run=dry_run, progress=_telling(progress))
     if as_json:
         echo_json(weeks)
         return
@@ -48,5 +49,5 @@ def roll(now: datetime, keep_days: int | None, dry_run: bool, find_orphans: bool
     click.echo(f"{len(weeks):,} weeks, {sum(week.events for week in weeks):,} events {done}")
 
 
-def _line(at: "RollProgress") -> str:
-    return f"week {at.week}: {at.state}, {at.events:,} of {at.of_events:,} events"
+def _telling(progress: Callable[[object], None]) -> Callable[["RollProgress"], None]:
+    return lambda at: progress(f"week {at.week}: {at.state}, {at.events:,} of {at.of_events:,} events")

@@ -51,7 +51,7 @@ LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
             e.step_id,
             substr(max(marked(e.sequence, r.step_to)), 20) AS status,
             max(e.next_attempt) AS attempt,
-            min(e.occurred_at) FILTER (WHERE e.event_type = 'StepDispatched') AS started_at,
+            (array_agg(e.occurred_at ORDER BY e.sequence) FILTER (WHERE e.event_type = 'StepDispatched'))[1] AS started_at,
             (array_agg(CASE WHEN r.step_to IN ('completed', 'failed', 'skipped') THEN e.occurred_at END ORDER BY e.sequence DESC)
                 FILTER (WHERE r.step_to IS NOT NULL))[1] AS completed_at,
             (array_agg(e ORDER BY e.sequence DESC) FILTER (WHERE e.event_type = 'StepDispatched'))[1] AS dispatch,
@@ -80,7 +80,7 @@ LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
         max(CASE e.event_type WHEN 'StepCompleted' THEN 'completed' WHEN 'StepFailed' THEN 'failed' END),
         max(e.occurred_at) FILTER (WHERE e.event_type IN ('StepCompleted', 'StepFailed')),
         max(e.error_message) FILTER (WHERE e.event_type = 'StepFailed'),
-        (array_agg(e.operator_id ORDER BY e.sequence DESC) FILTER (WHERE e.decision = 'approved'))[1],
+        (array_agg(e.operator_id ORDER BY e.sequence DESC) FILTER (WHERE e.decision = 'approved' AND e.operator_id IS NOT NULL))[1],
         (array_agg(e.model ORDER BY e.sequence DESC) FILTER (WHERE e.event_type = 'TokensUpdated'))[1],
         coalesce(sum(e.input_tokens), 0)::bigint,
         coalesce(sum(e.output_tokens), 0)::bigint,
@@ -134,7 +134,7 @@ LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
         array_agg(e.step_id) FILTER (WHERE e.event_type IN ('StepCompleted', 'StepSkipped')),
         count(*) FILTER (WHERE e.event_type = 'ApprovalRequested')
             - count(*) FILTER (WHERE e.event_type = 'ApprovalApplied'),
-        (array_agg(e.operator_id ORDER BY e.sequence DESC) FILTER (WHERE e.decision = 'approved'))[1],
+        (array_agg(e.operator_id ORDER BY e.sequence DESC) FILTER (WHERE e.decision = 'approved' AND e.operator_id IS NOT NULL))[1],
         coalesce(sum(e.cost_usd), 0),
         coalesce(sum(e.estimated_cost_usd), 0),
         coalesce(sum(spent_tokens(e)), 0)::bigint,

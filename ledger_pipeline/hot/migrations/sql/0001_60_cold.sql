@@ -25,6 +25,7 @@ CREATE TABLE archive_manifest (
     last_epoch integer NOT NULL,
     last_tx bigint NOT NULL,
     checkpoint bigint REFERENCES checkpoints (n),
+    hot_root bytea CHECK (octet_length(hot_root) = 32),
     root bytea CHECK (octet_length(root) = 32),
     bytes bigint CHECK (bytes > 0),
     files jsonb CHECK (jsonb_typeof(files) = 'array'),
@@ -33,8 +34,8 @@ CREATE TABLE archive_manifest (
     written_at timestamptz,
     verified_at timestamptz,
     committed_at timestamptz,
-    CHECK (state = 'sealed' OR (root, bytes, files, schema_version, checkpoint, written_at) IS NOT NULL),
-    CHECK (state IN ('sealed', 'written') OR verified_at IS NOT NULL),
+    CHECK (state = 'sealed' OR (bytes, files, schema_version, checkpoint, written_at) IS NOT NULL),
+    CHECK (state IN ('sealed', 'written') OR (root = hot_root AND verified_at IS NOT NULL)),
     CHECK (state <> 'committed' OR committed_at IS NOT NULL)
 );
 COMMENT ON TABLE archive_manifest IS
@@ -43,6 +44,8 @@ COMMENT ON COLUMN archive_manifest.fencing_token IS
     'Whoever takes the week over raises it; a process with an older one can change nothing any more.';
 COMMENT ON COLUMN archive_manifest.first_tx IS
     'With first_epoch, the least feed position of the week; last_epoch and last_tx are the greatest, inclusive.';
+COMMENT ON COLUMN archive_manifest.root IS
+    'RFC 6962 root over the leaves in file order, as found in the stored files; hot_root is that of the hot rows.';
 COMMENT ON COLUMN archive_manifest.files IS
     'In order of the execution id: name below the cold store''s root, sha256, bytes, events, first and last execution id.';
 
@@ -285,7 +288,7 @@ $$;
 
 -- Step 2: the week's files are stored. May be repeated until the week is committed: the hot rows are still there.
 CREATE FUNCTION mark_written(
-    of_week date, token bigint, week_files jsonb, files_root bytea, files_schema_version integer
+    of_week date, token bigint, week_files jsonb, files_schema_version integer
 ) RETURNS archive_manifest
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, ledger, pg_temp
@@ -310,10 +313,28 @@ BEGIN
             USING ERRCODE = 'LG005';
     END IF;
     UPDATE archive_manifest
-    SET state = 'written', checkpoint = covering, root = files_root, bytes = written.bytes, files = week_files,
+    SET state = 'written', checkpoint = covering, root = NULL, bytes = written.bytes, files = week_files,
         schema_version = files_schema_version, written_at = clock_timestamp(), verified_at = NULL
     WHERE week = of_week RETURNING * INTO row_of_week;
     RETURN row_of_week;
+END
+$$;
+
+-- The root of the hot rows, kept for step 3: a call of its own, so that it runs while the files are being re-read.
+CREATE FUNCTION judge_hot_rows(of_week date, token bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, ledger, pg_temp
+AS $$
+DECLARE
+    row_of_week archive_manifest := held_week(of_week, token);
+    hot record;
+BEGIN
+    SELECT * INTO hot FROM week_root(of_week);
+    IF hot.events <> row_of_week.events THEN
+        RAISE EXCEPTION 'the week % has % hot events, % were sealed', of_week, hot.events, row_of_week.events
+            USING ERRCODE = 'LG005';
+    END IF;
+    UPDATE archive_manifest SET hot_root = hot.root WHERE week = of_week AND state <> 'committed';
 END
 $$;
 
@@ -325,21 +346,17 @@ SET search_path = pg_catalog, ledger, pg_temp
 AS $$
 DECLARE
     row_of_week archive_manifest := held_week(of_week, token);
-    hot record;
 BEGIN
     IF row_of_week.state NOT IN ('written', 'verified') THEN
         RAISE EXCEPTION 'the week % is %: only a written week can be verified', of_week, row_of_week.state
             USING ERRCODE = 'LG005';
     END IF;
-    SELECT * INTO hot FROM week_root(of_week);
-    IF (found_events, found_root) IS DISTINCT FROM (hot.events, hot.root)
-        OR (found_events, found_root) IS DISTINCT FROM (row_of_week.events, row_of_week.root)
-    THEN
+    IF (found_events, found_root) IS DISTINCT FROM (row_of_week.events, row_of_week.hot_root) THEN
         RAISE EXCEPTION 'the files of week % (% events, root %) differ from its hot rows (% events, root %)',
-            of_week, found_events, encode(found_root, 'hex'), hot.events, encode(hot.root, 'hex')
+            of_week, found_events, encode(found_root, 'hex'), row_of_week.events, encode(row_of_week.hot_root, 'hex')
             USING ERRCODE = 'LG005';
     END IF;
-    UPDATE archive_manifest SET state = 'verified', verified_at = clock_timestamp()
+    UPDATE archive_manifest SET state = 'verified', root = found_root, verified_at = clock_timestamp()
     WHERE week = of_week RETURNING * INTO row_of_week;
     RETURN row_of_week;
 END
@@ -451,12 +468,12 @@ $$;
 
 REVOKE ALL ON FUNCTION
     merkle_root(text), week_root(date), week_leaves(date), hot_weeks(date), held_week(date, bigint),
-    close_checkpoint(), close_week(date, timestamptz), seal_week(date), mark_written(date, bigint, jsonb, bytea, integer),
+    close_checkpoint(), close_week(date, timestamptz), seal_week(date), mark_written(date, bigint, jsonb, integer), judge_hot_rows(date, bigint),
     mark_verified(date, bigint, bigint, bytea), commit_week(date, bigint), drop_empty_leaves(integer)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     hot_weeks(date), week_leaves(date), close_checkpoint(), close_week(date, timestamptz), seal_week(date),
-    mark_written(date, bigint, jsonb, bytea, integer), mark_verified(date, bigint, bigint, bytea),
+    mark_written(date, bigint, jsonb, integer), judge_hot_rows(date, bigint), mark_verified(date, bigint, bigint, bytea),
     commit_week(date, bigint), drop_empty_leaves(integer)
 TO ledger_archiver;
 GRANT SELECT ON checkpoints, archive_manifest, feed_cursors TO ledger_reader, ledger_archiver;
