@@ -20,8 +20,8 @@ from ledger_pipeline.hot.server import running_server
 from ledger_pipeline.ledger import Ledger, set_up
 from ledger_pipeline.settings import Settings
 
-EXECUTIONS = 4_500
-"""At about 27 events an execution, 120,000 events."""
+EXECUTIONS = 4_000
+"""At 26.5 events an execution, 106,000 events."""
 DAYS = 400
 SEED = 1
 
@@ -160,7 +160,9 @@ def _show_cold_store(ledger: Ledger) -> None:
         title=f"Cold storage in {ledger.settings.cold_dir}: the last of {len(weeks)} weeks",
     )
     cold = sum(row["events"] for row in weeks)
-    click.echo(f"{cold:,} events are in Parquet, {hot['events']:,} in Postgres, none in both")
+    click.echo(
+        f"{cold:,} events in Parquet and {hot['events']:,} in Postgres, of {_recorded(ledger)[0]:,} that were recorded"
+    )
 
 
 def _show_replay(ledger: Ledger) -> None:

@@ -29,8 +29,8 @@ ROW_GROUP_ROWS = 16_384
 FILE_BYTES = 256 << 20
 """A file takes no more rows once it is this large."""
 
-_CHUNK_ROWS = 2 * ROW_GROUP_ROWS
-_CHUNK_BYTES = 32 << 20
+_CHUNK_ROWS = 4 * ROW_GROUP_ROWS
+_CHUNK_BYTES = 64 << 20
 _SMALLEST_CHUNK_ROWS = 1024
 
 _HIGH_CARDINALITY = {

@@ -5,6 +5,7 @@ import dagster as dg
 from ledger_pipeline.defs.archive import event_archive
 from ledger_pipeline.defs.daily import daily, daily_schedule
 from ledger_pipeline.defs.due_weeks import (
+    coming_weeks_have_tables,
     due_weeks,
     every_file_of_the_manifest_is_whole,
     newest_expected_week_is_rolled,
@@ -19,7 +20,12 @@ from ledger_pipeline.defs.unpriced import every_model_is_priced
 
 defs = dg.Definitions(
     assets=[price_sources, model_prices, workflow_events, execution_snapshots, due_weeks, event_archive, mart_build],
-    asset_checks=[newest_expected_week_is_rolled, every_file_of_the_manifest_is_whole, every_model_is_priced],
+    asset_checks=[
+        coming_weeks_have_tables,
+        newest_expected_week_is_rolled,
+        every_file_of_the_manifest_is_whole,
+        every_model_is_priced,
+    ],
     jobs=[daily],
     schedules=[daily_schedule],
     resources={"ledger": LedgerResource()},

@@ -4,6 +4,7 @@ import dagster as dg
 
 from ledger_pipeline.defs.clock import NOW_TAG
 from ledger_pipeline.defs.due_weeks import (
+    coming_weeks_have_tables,
     due_weeks,
     every_file_of_the_manifest_is_whole,
     newest_expected_week_is_rolled,
@@ -19,7 +20,10 @@ daily = dg.define_asset_job(
     JOB,
     selection=dg.AssetSelection.assets(model_prices, execution_snapshots, due_weeks, mart_build)
     | dg.AssetSelection.checks(
-        newest_expected_week_is_rolled, every_file_of_the_manifest_is_whole, every_model_is_priced
+        coming_weeks_have_tables,
+        newest_expected_week_is_rolled,
+        every_file_of_the_manifest_is_whole,
+        every_model_is_priced,
     ),
     description="Syncs the price book, snapshots executions, rolls the weeks that are due to the event archive, and "
     f"builds and publishes the marts. It appends no event. The run tag {NOW_TAG} sets the time that counts as now.",

@@ -14,6 +14,9 @@ from ledger_pipeline.defs.failures import RETRIES
 from ledger_pipeline.defs.ownership import COLD, ENGINEERING
 from ledger_pipeline.defs.resources import LedgerResource
 from ledger_pipeline.defs.results import Materialized
+from ledger_pipeline.defs.tables import markdown_list
+from ledger_pipeline.events.columns import week_of
+from ledger_pipeline.hot.leaves import WEEKS_AHEAD
 
 
 @dg.asset(
@@ -25,9 +28,13 @@ from ledger_pipeline.defs.results import Materialized
     retry_policy=RETRIES,
 )
 def due_weeks(context: dg.AssetExecutionContext, ledger: LedgerResource) -> Materialized:
-    """The weeks that have been hot long enough, moved to the event archive; also observes how many events are where."""
+    """The weeks that have been hot long enough, moved to the event archive.
+
+    Also clears what broken bulk appends left, and observes how many events are where.
+    """
     with ledger.open() as opened:
         rolled: list[RolledWeek] = opened.roll(now_of(context), progress=telling(context.log))
+        opened.connection.execute("SELECT clear_staging()")
         tiers = opened.connection.execute(
             """
             SELECT
@@ -73,3 +80,21 @@ def every_file_of_the_manifest_is_whole(ledger: LedgerResource) -> dg.AssetCheck
     """Each file that the manifest names, of whatever week, is in the cold store, with the bytes that were written."""
     with ledger.open() as opened:
         return files_are_whole(opened, committed_weeks(opened.connection))
+
+
+@dg.asset_check(asset=due_weeks, retry_policy=RETRIES)
+def coming_weeks_have_tables(context: dg.AssetCheckExecutionContext, ledger: LedgerResource) -> dg.AssetCheckResult:
+    """Every event type has its tables for this week and the next ones: an append without one fails."""
+    first = week_of(now_of(context))
+    weeks = [first + timedelta(weeks=nth) for nth in range(WEEKS_AHEAD + 1)]
+    with ledger.open() as opened:
+        missing = opened.connection.execute(
+            "SELECT event_type, week FROM missing_leaves(%s::date[]) ORDER BY week, event_type", [weeks]
+        ).fetchall()
+    return dg.AssetCheckResult(
+        passed=not missing,
+        metadata={
+            "through the week of": weeks[-1].isoformat(),
+            "missing": dg.MetadataValue.md(markdown_list(f"{row['event_type']} {row['week']}" for row in missing)),
+        },
+    )

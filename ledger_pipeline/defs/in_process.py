@@ -33,11 +33,12 @@ _OVERRIDES = _TELEMETRY | {
 
 @dataclass(frozen=True)
 class DailyRun:
-    """A run that succeeded: its id in Dagster, the rows of each asset, and the checks that give a warning."""
+    """A run whose assets were all made: its id in Dagster, their rows, and the checks that failed or only warn."""
 
     run_id: str
     seconds: float
     rows: dict[str, int]
+    failed_checks: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -70,12 +71,21 @@ def run_daily(now: datetime, progress: Callable[[str], None], dagster_home: Path
             raise _raised(event.step_failure_data.error)
     if not result.success:
         raise KeyboardInterrupt
-    checks = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    failed, warned = _unpassed(result, dg.AssetCheckSeverity.ERROR), _unpassed(result, dg.AssetCheckSeverity.WARN)
     return DailyRun(
         run_id=result.run_id,
         seconds=time.monotonic() - began,
         rows=dict(_rows(result)),
-        warnings=tuple(f"{check.asset_key.to_user_string()}: {check.check_name}" for check in checks),
+        failed_checks=failed,
+        warnings=warned,
+    )
+
+
+def _unpassed(result: dg.ExecuteInProcessResult, severity: dg.AssetCheckSeverity) -> tuple[str, ...]:
+    return tuple(
+        f"{check.asset_key.to_user_string()}: {check.check_name}"
+        for check in result.get_asset_check_evaluations()
+        if not check.passed and check.severity is severity
     )
 
 

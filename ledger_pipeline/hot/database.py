@@ -39,7 +39,7 @@ def connect(url: str, *, autocommit: bool = False) -> Connection:
             row_factory=dict_row,
             connect_timeout=10,
             application_name="ledger-pipeline",
-            options="-c search_path=ledger,public -c timezone=UTC -c datestyle=ISO",
+            options="-c search_path=ledger,public -c timezone=UTC -c datestyle=ISO -c jit=off",
         )
     except psycopg.ProgrammingError:
         raise ServerUnavailable(

@@ -14,7 +14,7 @@ from ledger_pipeline.defs.clock import NOW_TAG
 from ledger_pipeline.defs.due_weeks import due_weeks, every_file_of_the_manifest_is_whole
 from ledger_pipeline.defs.resources import LedgerResource
 from ledger_pipeline.events.columns import week_of
-from ledger_pipeline_tests.defs.conftest import AGES_IN_DAYS, EVENTS_OF_EACH
+from ledger_pipeline_tests.defs.small_ledger import AGES_IN_DAYS, EVENTS_OF_EACH
 
 OLDEST, OLDER, RECENT = AGES_IN_DAYS
 

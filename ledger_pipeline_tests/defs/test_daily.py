@@ -11,6 +11,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from ledger_pipeline.cold.manifest import committed_weeks
 from ledger_pipeline.defs.clock import NOW_TAG
 from ledger_pipeline.defs.failures import only_transient_retried
 from ledger_pipeline.defs.in_process import run_daily
@@ -21,7 +22,7 @@ from ledger_pipeline.marts import checks
 from ledger_pipeline.marts.definitions import Check, Mart
 from ledger_pipeline.marts.publish import current
 from ledger_pipeline.settings import Settings
-from ledger_pipeline_tests.defs.conftest import AGES_IN_DAYS, EVENTS_OF_EACH
+from ledger_pipeline_tests.defs.small_ledger import AGES_IN_DAYS, EVENTS_OF_EACH
 
 ALL_EVENTS = len(AGES_IN_DAYS) * EVENTS_OF_EACH
 COLD_EVENTS = 2 * EVENTS_OF_EACH
@@ -68,13 +69,18 @@ def test_daily_syncs_snapshots_rolls_and_builds_and_appends_nothing(
     assert first.rows["execution_snapshots"] == len(AGES_IN_DAYS)
     assert first.rows["due_weeks"] == COLD_EVENTS
     assert first.rows["marts/audit_log"] == rows("audit_log") == ALL_EVENTS
+    assert first.failed_checks == ()
     assert first.warnings == ("marts/unpriced_usage: every_model_is_priced",)
     for asset in ("model_prices", "execution_snapshots", "due_weeks", "marts"):
         assert f"{asset}: started" in told
         assert any(line.startswith(f"{asset}: done in") for line in told)
 
+    ((file,), *_) = [week.files for week in committed_weeks(connection)]
+    (small_ledger / "cold" / file.name).unlink()
+
     again = run_daily(now, quiet)
 
+    assert again.failed_checks == ("due_weeks: every_file_of_the_manifest_is_whole",)
     assert events_by_tier(connection) == (ALL_EVENTS - COLD_EVENTS, COLD_EVENTS)
     assert again.rows["due_weeks"] == 0
     assert again.rows["marts/audit_log"] == ALL_EVENTS

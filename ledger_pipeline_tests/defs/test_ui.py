@@ -22,7 +22,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from ledger_pipeline.ledger import Ledger
 from ledger_pipeline.marts.definitions import marts
-from ledger_pipeline_tests.defs.conftest import AGES_IN_DAYS, EVENTS_OF_EACH, fill
+from ledger_pipeline_tests.defs.small_ledger import AGES_IN_DAYS, EVENTS_OF_EACH, fill
 
 pytestmark = pytest.mark.slow
 
@@ -105,8 +105,8 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends `up` as Ctrl-C does, and by force what is left of its group."""
-    process.send_signal(signal.SIGINT)
+    """Asks `up` to end, and ends by force what is left of its group."""
+    process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
     with suppress(ProcessLookupError):

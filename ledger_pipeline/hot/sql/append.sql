@@ -401,7 +401,11 @@ CREATE FUNCTION append(
     p_idempotency_key text DEFAULT NULL,
     p_history boolean DEFAULT false
 ) RETURNS TABLE (first_sequence bigint, last_sequence bigint, repeated boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = ledger, pg_temp
+-- Compiling these wide statements takes seconds, running them milliseconds.
+SET jit = off
+AS $$
 #variable_conflict use_column
 DECLARE
     epoch integer := begin_append();
@@ -477,6 +481,7 @@ $$;
 CREATE FUNCTION append_staged(p_batch uuid, p_history boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = ledger, pg_temp
+SET jit = off
 -- Planned for the size of each batch: a plan kept from a small one would be quadratic here.
 SET plan_cache_mode = force_custom_plan
 AS $$
