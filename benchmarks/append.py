@@ -2,7 +2,7 @@
 
 Each round has two copies of one empty ledger, tables made ahead. Into the first goes `append_many`: it numbers, judges,
 hashes and stores the events and moves heads and projections. Its stored rows are then taken out into
-memory, in the binary format, and copied bare into the second.
+memory, as `COPY` writes them, and copied bare into the second.
 """
 
 import statistics
@@ -28,7 +28,10 @@ from ledger_pipeline.hot.append import append_many
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.hot.leaves import make_leaves
 from ledger_pipeline.hot.server import running_server
-from ledger_pipeline.ingest.simulate import _populate, simulate
+from ledger_pipeline.ingest.simulate import (
+    _populate,  # pyright: ignore[reportPrivateUsage]  whom the events refer to
+    simulate,
+)
 from ledger_pipeline.ledger import set_up
 from ledger_pipeline.pricing.book import load_book
 from ledger_pipeline.pricing.costing import price
@@ -41,10 +44,10 @@ ROUNDS = 3
 TARGET_RATIO = 0.3
 
 _COLUMNS = sql.SQL(", ").join(map(sql.Identifier, EVENT_COLUMNS))
-_OUT = sql.SQL("COPY (SELECT {} FROM workflow_events) TO STDOUT (FORMAT binary)").format(_COLUMNS)
-_IN = sql.SQL("COPY workflow_events ({}) FROM STDIN (FORMAT binary)").format(_COLUMNS)
-_HEADS_OUT = "COPY execution_heads TO STDOUT (FORMAT binary)"
-_HEADS_IN = "COPY execution_heads FROM STDIN (FORMAT binary)"
+_OUT = sql.SQL("COPY (SELECT {} FROM workflow_events) TO STDOUT").format(_COLUMNS)
+_IN = sql.SQL("COPY workflow_events ({}) FROM STDIN").format(_COLUMNS)
+_HEADS_OUT = "COPY execution_heads TO STDOUT"
+_HEADS_IN = "COPY execution_heads FROM STDIN"
 
 
 def run(executions: int = EXECUTIONS) -> list[Result]:
@@ -64,7 +67,7 @@ def run(executions: int = EXECUTIONS) -> list[Result]:
                 copied.append(len(rows) / _copy(first, second))
     ratios = [ours / bare for ours, bare in zip(appended, copied, strict=True)]
     return [
-        Result("bare binary COPY … FROM", statistics.median(copied), 1.0),
+        Result("bare COPY … FROM", statistics.median(copied), 1.0),
         Result("bulk append", statistics.median(appended), statistics.median(ratios), TARGET_RATIO),
     ]
 

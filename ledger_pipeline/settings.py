@@ -1,5 +1,6 @@
 """Every setting of the ledger: an environment variable `LEDGER_…` each, read once, at the edge."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,10 @@ class Settings(BaseSettings):
         default=None, description="Folder of signed checkpoint notes; unset: `notes/` under the home."
     )
     signing_key_file: Path | None = Field(default=None, description="Ed25519 key that signs checkpoint notes.")
+    archive_start: date = Field(
+        default=date(2020, 1, 6),
+        description="Start of Dagster's weekly archive partitions; older weeks roll too.",
+    )
     marts_keep_builds: Annotated[int, Field(ge=1)] = Field(
         default=3, description="Mart builds kept on disk, the current one included."
     )

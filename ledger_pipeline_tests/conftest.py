@@ -18,6 +18,8 @@ from ledger_pipeline.hot.server import running_server
 from ledger_pipeline.ledger import set_up
 from ledger_pipeline.settings import Settings
 
+pytest_plugins = ["ledger_pipeline_tests.mission_report"]
+
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
@@ -41,7 +43,7 @@ def server_url(shared_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template_database(server_url: str, shared_folder: Path) -> Iterator[str]:
+def template_database(server_url: str, shared_folder: Path) -> str:
     """The name of a migrated database that tests copy; made by whichever worker comes first."""
     marker = shared_folder / "template-database"
     with FileLock(f"{marker}.lock"):
@@ -52,7 +54,7 @@ def template_database(server_url: str, shared_folder: Path) -> Iterator[str]:
             create_database(server_url, name)
             set_up(make_conninfo(server_url, dbname=name), datetime.now(UTC))
             marker.write_text(name)
-    yield name
+    return name
 
 
 def create_database(server_url: str, name: str, template: str = "template0") -> None:

@@ -87,6 +87,14 @@ def hot_rows(connection: Connection, snapshot: str | None = None) -> Generator[H
         yield HotRows(cursor)
 
 
+def types_present(connection: Connection, where: sql.Composable) -> list[str]:
+    """The event types that have such rows."""
+    rows = connection.execute(
+        sql.SQL("SELECT event_type FROM workflow_events WHERE {} GROUP BY event_type ORDER BY 1").format(where)
+    ).fetchall()
+    return [row["event_type"] for row in rows]
+
+
 def _column(parts: list[_Part], field: pa.Field, order: pa.Array | None = None) -> pa.Array:
     """One column of the parts' rows, in the field's type; most are NULL throughout, and not worth moving."""
     if not any(field.name in columns for columns, _ in parts):

@@ -18,11 +18,11 @@ from psycopg import IsolationLevel, sql
 from psycopg.pq import TransactionStatus
 
 from ledger_pipeline.cold.files import check_file
-from ledger_pipeline.cold.hot_rows import hot_rows
+from ledger_pipeline.cold.hot_rows import hot_rows, types_present
 from ledger_pipeline.cold.manifest import ColdFile, RolledWeekRow, committed_weeks
 from ledger_pipeline.cold.spool import Spool
 from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput, LedgerError, NotFound
-from ledger_pipeline.events.catalogue import EVENT_COLUMNS, EVENT_TYPES
+from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.database import Connection, translated
@@ -118,7 +118,7 @@ def scan_events(connection: Connection, cold_dir: Path, batch_rows: int = _BATCH
                 with hot_rows(connection, exported["id"]) as hot:
                     for row in weeks:
                         of_week = sql.SQL("week = {}").format(sql.Literal(row["week"]))
-                        spool.add_table(hot.in_order(EVENT_TYPES, of_week))
+                        spool.add_table(hot.in_order(types_present(connection, of_week), of_week))
     except BaseException:
         spool.close()
         raise

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -22,6 +22,14 @@ from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.events.schema import ARROW_SCHEMA, GENESIS_HASH
 
 _BATCH_ROWS = 16_384
+_UNKNOWN = b""
+"""The hash before an execution's first event of a week, when earlier weeks hold the events before it."""
+
+
+class _Row(NamedTuple):
+    execution_id: str
+    sequence: int
+    hash: bytes
 
 
 def verify_files(cold_dir: Path, week: date, files: Sequence[ColdFile]) -> tuple[int, bytes]:
@@ -31,7 +39,7 @@ def verify_files(cold_dir: Path, week: date, files: Sequence[ColdFile]) -> tuple
     are not what was written.
     """
     tree = MerkleTree()
-    before = ("", 0)
+    before = _Row("", 0, _UNKNOWN)
     with duckdb.connect() as database, ThreadPoolExecutor(1, "leaves") as aside:
         for file in files:
             path = check_file(cold_dir, file, again=True)
@@ -74,28 +82,32 @@ def _check_leaves(database: duckdb.DuckDBPyConnection, path: Path, week: date, f
         raise ColdStoreDamaged(f"cold file {path} holds {events} events, {file.events} were written")
 
 
-def _add_chained_leaves(path: Path, tree: MerkleTree, before: tuple[str, int]) -> tuple[str, int]:
+def _add_chained_leaves(path: Path, tree: MerkleTree, before: _Row) -> _Row:
     """Adds the file's leaves to the tree; order and hash chain must hold from one row to the next."""
-    execution_before, sequence_before = before
-    hash_before = b""
-    execution_ids: list[str]
-    sequences: list[int]
-    leaves: list[bytes]
-    hashes: list[bytes]
-    for execution_ids, sequences, leaves, hashes in _columns(path, ("execution_id", "sequence", "leaf", "hash")):
-        for execution_id, sequence, leaf, event_hash in zip(execution_ids, sequences, leaves, hashes, strict=True):
-            if execution_id != execution_before:
-                in_order = execution_id > execution_before
-                # Of an execution that began in an earlier week, the hash before is not in this file.
-                hash_before = GENESIS_HASH if sequence == 1 else b""
+    for ids, sequences, leaves, hashes in _columns(path, ("execution_id", "sequence", "leaf", "hash")):
+        previous = [before.hash, *hashes[:-1]]
+        following = zip([before.execution_id, *ids], [before.sequence, *sequences], ids, sequences, strict=False)
+        for place, (id_before, sequence_before, execution_id, sequence) in enumerate(following):
+            if execution_id == id_before:
+                if sequence != sequence_before + 1:
+                    raise ColdStoreDamaged(_bad_row(path, execution_id, sequence, "is out of order"))
+            elif execution_id < id_before:
+                raise ColdStoreDamaged(_bad_row(path, execution_id, sequence, "is out of order"))
             else:
-                in_order = sequence == sequence_before + 1
-            if not in_order or (hash_before and sha256(hash_before + leaf).digest() != event_hash):
-                what = "is out of order" if not in_order else "does not continue its execution's hash chain"
-                raise ColdStoreDamaged(f"cold file {path}: sequence {sequence} of execution {execution_id} {what}")
-            execution_before, sequence_before, hash_before = execution_id, sequence, event_hash
+                previous[place] = GENESIS_HASH if sequence == 1 else _UNKNOWN
+        chained = [sha256(link + leaf).digest() for link, leaf in zip(previous, leaves, strict=True)]
+        if chained != hashes:
+            for place, (link, found) in enumerate(zip(previous, chained, strict=True)):
+                if link is not _UNKNOWN and found != hashes[place]:
+                    what = "does not continue its execution's hash chain"
+                    raise ColdStoreDamaged(_bad_row(path, ids[place], sequences[place], what))
         tree.extend(leaves)
-    return execution_before, sequence_before
+        before = _Row(ids[-1], sequences[-1], hashes[-1])
+    return before
+
+
+def _bad_row(path: Path, execution_id: str, sequence: int, what: str) -> str:
+    return f"cold file {path}: sequence {sequence} of execution {execution_id} {what}"
 
 
 def _columns(path: Path, names: tuple[str, ...]) -> Iterator[list[list[Any]]]:

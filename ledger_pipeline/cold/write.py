@@ -7,10 +7,14 @@ finds them by the row groups' statistics. The same rows make the same bytes, and
 # pyarrow has no type stubs.
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import date
+from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 from uuid import UUID
 
 import pyarrow as pa
@@ -18,7 +22,7 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from ledger_pipeline.cold.files import StagedFile, week_folder
-from ledger_pipeline.cold.hot_rows import hot_rows
+from ledger_pipeline.cold.hot_rows import HotRows, hot_rows, types_present
 from ledger_pipeline.cold.manifest import ColdFile
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.events.columns import ColumnKind
@@ -29,8 +33,9 @@ ROW_GROUP_ROWS = 16_384
 FILE_BYTES = 256 << 20
 """A file takes no more rows once it is this large."""
 
-_CHUNK_ROWS = 4 * ROW_GROUP_ROWS
-_CHUNK_BYTES = 64 << 20
+_READERS = 2
+_CHUNK_ROWS = 2 * ROW_GROUP_ROWS
+_CHUNK_BYTES = 32 << 20
 _SMALLEST_CHUNK_ROWS = 1024
 
 _HIGH_CARDINALITY = {
@@ -131,25 +136,32 @@ class _FileWriter:
 
 
 def _chunks(connection: Connection, week: date) -> Iterator[pa.Table]:
-    """The week's rows in order, each chunk read while the one before it is encoded."""
+    """The week's rows in order; two chunks are read while the one before them is encoded."""
     of_week = sql.SQL("week = {}").format(sql.Literal(week))
-    types = connection.execute(
-        sql.SQL("SELECT event_type FROM workflow_events WHERE {} GROUP BY 1 ORDER BY 1").format(of_week)
-    ).fetchall()
+    event_types = types_present(connection, of_week)
     ranges = _chunk_ranges(connection, of_week, _rows_of_a_chunk(connection, week))
-    with hot_rows(connection) as hot, ThreadPoolExecutor(1, "hot-rows") as reader:
-        if len(ranges) > 1:
-            hot.prefer_indexes()
+    readers = min(_READERS, len(ranges))
+    with ExitStack() as stack:
+        idle: SimpleQueue[HotRows] = SimpleQueue()
+        for _ in range(readers):
+            hot = stack.enter_context(hot_rows(connection))
+            if len(ranges) > 1:
+                hot.prefer_indexes()
+            idle.put(hot)
+        pool = stack.enter_context(ThreadPoolExecutor(readers, "hot-rows"))
 
         def read(within: sql.Composable) -> pa.Table:
-            where = sql.SQL(" AND ").join([of_week, within])
-            return hot.in_order([row["event_type"] for row in types], where)
+            hot = idle.get()
+            try:
+                return hot.in_order(event_types, sql.SQL(" AND ").join([of_week, within]))
+            finally:
+                idle.put(hot)
 
-        ahead = reader.submit(read, ranges[0])
-        for following in (*ranges[1:], None):
-            chunk = ahead.result()
-            if following is not None:
-                ahead = reader.submit(read, following)
+        under_way = deque(pool.submit(read, within) for within in ranges[:readers])
+        following = iter(ranges[readers:])
+        while under_way:
+            chunk = under_way.popleft().result()
+            under_way.extend(pool.submit(read, within) for within in islice(following, 1))
             if chunk.num_rows:
                 yield chunk
 

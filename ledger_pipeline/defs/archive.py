@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 import dagster as dg
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.manifest import RolledWeekRow, WeekState, week_row
@@ -20,19 +18,10 @@ from ledger_pipeline.defs.results import Materialized
 from ledger_pipeline.defs.tables import markdown_list, markdown_table
 from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.ledger import Ledger
+from ledger_pipeline.settings import Settings
 
 MONDAY = 1
 SHOWN_PROBLEMS = 20
-
-
-class ArchiveSettings(BaseSettings):
-    """What Dagster needs to know of the archive before it opens the ledger."""
-
-    model_config = SettingsConfigDict(env_prefix="LEDGER_", frozen=True, extra="ignore", env_ignore_empty=True)
-
-    archive_start: date = Field(
-        default=date(2020, 1, 6), description="Start of the event archive's partitions; older weeks roll all the same."
-    )
 
 
 def weeks_from(start: date) -> dg.WeeklyPartitionsDefinition:
@@ -40,7 +29,7 @@ def weeks_from(start: date) -> dg.WeeklyPartitionsDefinition:
     return dg.WeeklyPartitionsDefinition(start_date=start.isoformat(), day_offset=MONDAY, timezone="UTC")
 
 
-WEEKS = weeks_from(ArchiveSettings().archive_start)
+WEEKS = weeks_from(Settings.read().archive_start)
 
 
 @dg.asset(

@@ -88,6 +88,7 @@ $$;
 CREATE FUNCTION merkle_root(numbered_leaves text, OUT events bigint, OUT root bytea)
 LANGUAGE plpgsql STRICT
 SET search_path = pg_catalog, ledger, pg_temp
+SET work_mem = '64MB'
 AS $$
 DECLARE
     subtree record;
@@ -468,8 +469,9 @@ $$;
 
 REVOKE ALL ON FUNCTION
     merkle_root(text), week_root(date), week_leaves(date), hot_weeks(date), held_week(date, bigint),
-    close_checkpoint(), close_week(date, timestamptz), seal_week(date), mark_written(date, bigint, jsonb, integer), judge_hot_rows(date, bigint),
-    mark_verified(date, bigint, bigint, bytea), commit_week(date, bigint), drop_empty_leaves(integer)
+    close_checkpoint(), close_week(date, timestamptz), seal_week(date), mark_written(date, bigint, jsonb, integer),
+    judge_hot_rows(date, bigint), mark_verified(date, bigint, bigint, bytea), commit_week(date, bigint),
+    drop_empty_leaves(integer)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     hot_weeks(date), week_leaves(date), close_checkpoint(), close_week(date, timestamptz), seal_week(date),
