@@ -29,7 +29,7 @@ from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.hot.leaves import make_leaves
 from ledger_pipeline.hot.server import running_server
 from ledger_pipeline.ingest.simulate import (
-    _populate,  # pyright: ignore[reportPrivateUsage]  whom the events refer to
+    populate,
     simulate,
 )
 from ledger_pipeline.ledger import set_up
@@ -58,7 +58,7 @@ def run(executions: int = EXECUTIONS) -> list[Result]:
         with connect(make_conninfo(server, dbname=template), autocommit=True) as connection:
             priced = partial(price, load_book(connection))
             rows = [event.to_row() for event in simulate(executions, DAYS, 1, NOW, priced)]
-            _populate(connection)
+            populate(connection)
             weeks = {week_of(row["occurred_at"]) for row in rows}
             make_leaves(connection, [(event_type, week) for event_type in EVENT_TYPES for week in weeks])
         for _ in range(ROUNDS):

@@ -25,8 +25,8 @@ from ledger_pipeline.pricing.book import load_book
 from ledger_pipeline.settings import Settings
 
 NOW = datetime(2025, 6, 2, tzinfo=UTC)
-WEEKS = 3
-EXECUTIONS = 9_000
+WEEKS = 2
+EXECUTIONS = 10_000
 TARGET_RATIO = 0.2
 
 

@@ -138,7 +138,7 @@ class Ledger:
         known = self.connection.execute("SELECT FROM execution_heads WHERE id = %s", (execution_id,)).rowcount
         if not known:
             raise NotFound(f"execution {execution_id} does not exist")
-        with connect(self.url) as reading:
+        with connect(self.url, autocommit=True) as reading:
             yield from execution_events(reading, self.settings.cold_dir, execution_id)
 
     def replay(
@@ -147,14 +147,14 @@ class Ledger:
         """The execution's state as of an event or an instant, hot and cold alike; see `replay.replay`."""
         from ledger_pipeline.replay.replay import replay
 
-        with connect(self.url) as reading:
+        with connect(self.url, autocommit=True) as reading:
             return replay(reading, self.settings.cold_dir, execution_id, as_of=as_of, known_at=known_at)
 
     def verify(self, progress: Callable[..., None] | None = None) -> "Report":
         """Re-hashes everything stored, hot and cold."""
         from ledger_pipeline.replay.verify import verify
 
-        with connect(self.url) as reading:
+        with connect(self.url, autocommit=True) as reading:
             return verify(reading, self.settings.cold_dir, progress=progress)
 
     def marts(self) -> "duckdb.DuckDBPyConnection":
@@ -170,7 +170,7 @@ class Ledger:
 
         if execution_id is not None:
             return export_rows(self.events(execution_id), out)
-        with connect(self.url) as reading:
+        with connect(self.url, autocommit=True) as reading:
             return export_jsonl(read_feed(reading, self.settings.cold_dir, None).batches, out, progress)
 
     # Ways in ------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ class Ledger:
         """Takes the state snapshots that are due."""
         from ledger_pipeline.replay.snapshots import take_snapshots
 
-        with connect(self.url) as working:
+        with connect(self.url, autocommit=True) as working:
             return take_snapshots(working, self.settings.cold_dir, self.settings.snapshot_every, now, progress=progress)
 
     def roll(
@@ -227,12 +227,12 @@ class Ledger:
         """Rolls every week that is due to cold storage."""
         from ledger_pipeline.cold.roll import roll
 
-        with connect(self.url) as working:
+        with connect(self.url, autocommit=True) as working:
             return roll(working, self.settings, now, keep_days=keep_days, dry_run=dry_run, progress=progress)
 
     def build_marts(self, now: datetime, *, full: bool = False, progress: Callable[..., None] | None = None) -> Any:
         """Builds, checks and publishes the marts."""
         from ledger_pipeline.marts.build import build
 
-        with connect(self.url) as working:
+        with connect(self.url, autocommit=True) as working:
             return build(working, self.settings, now, progress=progress, full=full)

@@ -74,7 +74,6 @@ def test_a_port_in_use(cli: CommandLine) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         line = refused(cli, "up", "--port", taken.getsockname()[1])
-    assert str(taken) not in line
     assert "--port" in line
 
 

@@ -19,14 +19,15 @@ DIMENSIONS = {
 
 _MEASURES = (
     "CAST(sum(calls) AS BIGINT), CAST(sum(total_tokens) AS BIGINT), sum(cost_usd), sum(estimated_cost_usd), "
-    "CAST(sum(calls) - sum(priced_calls) AS BIGINT)"
+    "CAST(sum(calls) - sum(priced_calls) AS BIGINT), sum(recorded_cost_usd), sum(corrections_usd)"
 )
 
 
 @dataclass(frozen=True)
 class CostLine:
     """One line: the dimensions' values, then calls, tokens, exact cost in USD (None: nothing of it was priced),
-    the estimate of what has no price, and how many calls that is.
+    the estimate of what has no price, how many calls that is, what the sources themselves recorded, and what
+    re-pricing runs found since.
     """
 
     values: tuple[object, ...]
@@ -35,6 +36,8 @@ class CostLine:
     cost_usd: Decimal | None
     estimated_cost_usd: Decimal | None
     unpriced_calls: int
+    recorded_cost_usd: Decimal | None
+    corrections_usd: Decimal | None
 
 
 def cost_report(marts: duckdb.DuckDBPyConnection, by: Sequence[str]) -> list[CostLine]:
@@ -54,6 +57,8 @@ def total(lines: Sequence[CostLine]) -> CostLine:
         sum((line.cost_usd or Decimal(0) for line in lines), Decimal(0)),
         sum((line.estimated_cost_usd or Decimal(0) for line in lines), Decimal(0)),
         sum(line.unpriced_calls for line in lines),
+        sum((line.recorded_cost_usd or Decimal(0) for line in lines), Decimal(0)),
+        sum((line.corrections_usd or Decimal(0) for line in lines), Decimal(0)),
     )
 
 

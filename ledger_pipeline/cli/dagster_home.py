@@ -13,6 +13,10 @@ telemetry:
 nux:
   enabled: false
 
+# Dagster keeps its own events at any level; what goes to the terminal needs no more than this.
+python_logs:
+  python_log_level: INFO
+
 # Runs wait for each other: the daily job uses the machine fully.
 concurrency:
   runs:

@@ -7,7 +7,7 @@ reading all of them for every row takes three times as long.
 # pyarrow has no type stubs.
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -24,6 +24,11 @@ from ledger_pipeline.hot.database import Connection
 _BATCH_BYTES = 8 << 20
 _KEYS = ("execution_id", "sequence")
 _Part = tuple[dict[str, pa.Array], int]
+_SURPRISES = "columns expected to be NULL that are not"
+_ROWS_TO_LEARN_FROM = 1000
+_expected_null: dict[str, frozenset[str]] = {}
+"""Columns of each type that were NULL in every row of the last read: half of them are, and each costs the server and
+the driver time. A guess, which every read that builds on it checks."""
 _AS_TEXT = {ColumnKind.UUID, ColumnKind.USD, ColumnKind.JSON}
 """Kinds that ADBC would give as opaque or extension types."""
 
@@ -43,7 +48,7 @@ class HotRows:
 
         The condition holds literals, not parameters: what is copied out in binary form takes none.
         """
-        for columns in self._narrow(event_type, where):
+        for columns in self._narrow(event_type, _columns_of(event_type), where):
             size = len(columns["leaf"])
             arrays = [_column([(columns, size)], field) for field in ARROW_SCHEMA]
             yield pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
@@ -51,24 +56,41 @@ class HotRows:
     def in_order(self, event_types: Iterable[str], where: sql.Composable) -> pa.Table:
         """The rows of several types in one table, sorted by execution and sequence, in one chunk a column."""
         parts = [
-            (columns, len(columns["leaf"])) for event_type in event_types for columns in self._narrow(event_type, where)
+            (columns, len(columns["leaf"])) for event_type in event_types for columns in self._filled(event_type, where)
         ]
         keys = {name: _column(parts, ARROW_SCHEMA.field(name)) for name in _KEYS}
         order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in _KEYS])
         arrays = [_column(parts, field, order) for field in ARROW_SCHEMA]
         return pa.Table.from_arrays(arrays, schema=ARROW_SCHEMA)
 
-    def _narrow(self, event_type: str, where: sql.Composable) -> Iterator[dict[str, pa.Array]]:
-        """The type's columns as the driver gives them, those left out that are NULL throughout."""
+    def _filled(self, event_type: str, where: sql.Composable) -> list[dict[str, pa.Array]]:
+        """All rows of one type, without asking for the columns that are expected to be NULL throughout."""
         columns = _columns_of(event_type)
+        expected = _expected_null.get(event_type, frozenset())
+        asked = [name for name in columns if name not in expected]
+        parts = list(self._narrow(event_type, asked, where, sorted(expected)))
+        if any(pc.max(part[_SURPRISES]).as_py() for part in parts if _SURPRISES in part):
+            parts = list(self._narrow(event_type, columns, where))
+        if sum(len(part["leaf"]) for part in parts) >= _ROWS_TO_LEARN_FROM:
+            _expected_null[event_type] = frozenset(columns).difference(*parts)
+        return parts
+
+    def _narrow(
+        self, event_type: str, columns: Sequence[str], where: sql.Composable, expected_null: Sequence[str] = ()
+    ) -> Iterator[dict[str, pa.Array]]:
+        """The columns as the driver gives them, those left out that are NULL throughout."""
+        selected = list(map(_selected, columns))
+        if expected_null:
+            selected.append(sql.SQL("num_nonnulls({})").format(sql.SQL(", ").join(map(sql.Identifier, expected_null))))
         query = sql.SQL("SELECT {} FROM ledger.workflow_events WHERE event_type = {} AND {}").format(
-            sql.SQL(", ").join(map(_selected, columns)), sql.Literal(event_type), where
+            sql.SQL(", ").join(selected), sql.Literal(event_type), where
         )
+        names = (*columns, _SURPRISES) if expected_null else columns
         self._cursor.execute(query.as_string(None))
         with self._cursor.fetch_record_batch() as reader:
             for batch in reader:
                 if batch.num_rows:
-                    given = zip(columns, batch.columns, strict=True)
+                    given = zip(names, batch.columns, strict=True)
                     filled = {name: array for name, array in given if array.null_count < batch.num_rows}
                     yield filled | {"event_type": pa.repeat(pa.scalar(event_type), batch.num_rows)}
 

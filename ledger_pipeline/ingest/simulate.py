@@ -58,7 +58,7 @@ def run_simulation(
     An execution is stored whole or not at all, so an interrupted run may be repeated. The connection must not be in a
     transaction. `progress` is told how many events are done.
     """
-    _populate(connection)
+    populate(connection)
     seen = done = new = 0
     for chunk in _chunks(_families(executions, days, seed, now, partial(price, book))):
         ids = {event.execution_id for event in chunk if event.execution_id}
@@ -103,7 +103,7 @@ def _chunks(families: Iterable[list[Event]]) -> Iterator[list[Event]]:
         yield chunk
 
 
-def _populate(connection: Connection) -> None:
+def populate(connection: Connection) -> None:
     """Adds the simulated customers, users, agents and drives that the ledger lacks."""
     people = population()
     members = {

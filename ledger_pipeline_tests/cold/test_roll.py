@@ -327,3 +327,16 @@ def test_cold_files_have_the_documented_columns(connection: Connection, settings
     assert pq.read_schema(path).equals(ARROW_SCHEMA)
     assert metadata.metadata[b"ledger.schema_version"] == b"1"
     assert metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_a_column_expected_to_be_empty_is_read_when_it_is_not(
+    connection: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(connection, 2, weeks=1)
+    rows = contents(connection, settings)
+    wrong_guess = {"WorkflowStarted": frozenset({"workflow_name", "mode"})}
+    monkeypatch.setattr("ledger_pipeline.cold.hot_rows._expected_null", wrong_guess)
+    assert contents(connection, settings) == rows
+    right_guess = {"WorkflowStarted": frozenset({"mode"})}
+    monkeypatch.setattr("ledger_pipeline.cold.hot_rows._expected_null", right_guess)
+    assert contents(connection, settings) == rows

@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from ledger_pipeline.definitions import defs
-from ledger_pipeline.defs.archive import ArchiveSettings, weeks_from
+from ledger_pipeline.defs.archive import weeks_from
 from ledger_pipeline.defs.clock import NOW_TAG
 from ledger_pipeline.defs.daily import daily_schedule
 from ledger_pipeline.defs.tables import markdown_list, markdown_table
 from ledger_pipeline.marts.definitions import marts
+from ledger_pipeline.settings import Settings
 
 SNAPSHOT = Path(__file__).parent / "definitions.txt"
 WORKSPACE = Path(__file__).parents[2] / "workspace.yaml"
@@ -57,7 +58,7 @@ def test_every_mart_is_an_asset_with_its_columns_and_lineage() -> None:
 def test_weeks_of_the_archive_begin_on_mondays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_ARCHIVE_START", "2026-01-01")
 
-    weeks = weeks_from(ArchiveSettings().archive_start)
+    weeks = weeks_from(Settings.read().archive_start)
 
     keys = weeks.get_partition_keys(current_time=datetime(2026, 2, 1, tzinfo=UTC))
     assert keys == ["2026-01-05", "2026-01-12", "2026-01-19"]

@@ -11,7 +11,6 @@ import pytest
 from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.marts.build import build_from
 from ledger_pipeline.marts.publish import connect_readonly
-from ledger_pipeline.marts.report import GROUPS, as_text, report
 from ledger_pipeline.marts.sandbox import run_sql
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.marts.conftest import NOW
@@ -146,17 +145,3 @@ def test_a_file_that_is_no_build_is_named(settings: Settings) -> None:
     (settings.marts_dir / "current.duckdb").write_bytes(b"not a database" * 1000)
     with pytest.raises(InvalidInput, match=r"these marts can't be read .* run `ledger-pipeline daily`"):
         connect_readonly(settings)
-
-
-@pytest.mark.parametrize("by", GROUPS)
-def test_a_report_adds_up(published: Settings, by: str) -> None:
-    found = report(published, by)
-    assert sum(row.calls for row in found.rows) == found.total.calls > 0
-    assert sum(row.cost_usd or 0 for row in found.rows) == found.total.cost_usd
-    assert sum(row.estimated_cost_usd or 0 for row in found.rows) == found.total.estimated_cost_usd
-    assert f"{found.total.calls:,}" in as_text(found)
-
-
-def test_a_report_by_something_else_is_refused(published: Settings) -> None:
-    with pytest.raises(InvalidInput, match="allowed: day, month, model"):
-        report(published, "colour")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
-from ledger_pipeline.cli.output import echo_json, echo_renderable, echo_table
+from ledger_pipeline.cli.output import echo_json, echo_renderable
 from ledger_pipeline.cli.parameters import AwareTime, example, json_option, now_option
 
 
@@ -15,40 +15,23 @@ def prices() -> None:
 
 @prices.command("list", epilog=example("ledger-pipeline prices list --provider anthropic --model claude-sonnet-4-5"))
 @click.option("--provider", metavar="P", help="Only this provider.")
-@click.option("--model", metavar="M", help="Only models whose name contains this.")
+@click.option("--model", metavar="M", help="Only this model, named as calls name it.")
+@click.option("--at", type=AwareTime(), help="Only the prices valid then; default: every one, with its dates.")
+@click.option("--known-at", type=AwareTime(), help="As the ledger knew them then.")
 @json_option
-def list_prices(provider: str | None, model: str | None, as_json: bool) -> None:
-    """List the prices known now, in USD per million tokens, with the time that each is valid from and to."""
+def list_prices(
+    provider: str | None, model: str | None, at: datetime | None, known_at: datetime | None, as_json: bool
+) -> None:
+    """List the booked prices, in USD per million tokens, with the times that each is valid from and to."""
     from ledger_pipeline.ledger import Ledger
+    from ledger_pipeline.pricing import listing
 
     with Ledger.open() as ledger:
-        rows = ledger.connection.execute(
-            """
-            SELECT
-                provider, model, service_tier, region, context_tier, daily_window, usage_kind, usd_per_million,
-                valid_from, valid_to, known_from, source, id AS price_id
-            FROM current_model_pricing
-            WHERE (%(provider)s::text IS NULL OR provider = %(provider)s)
-                AND (%(model)s::text IS NULL OR strpos(model, %(model)s) > 0)
-                AND usd_per_million IS NOT NULL
-            ORDER BY provider, model, service_tier, region, context_tier, daily_window, usage_kind, valid_from
-            """,
-            {"provider": provider, "model": model},
-        ).fetchall()
+        rows = listing.list_prices(ledger.connection, provider=provider, model=model, at=at, known_at=known_at)
     if as_json:
         echo_json(rows)
-        return
-    shown = (
-        "provider",
-        "model",
-        "service_tier",
-        "context_tier",
-        "usage_kind",
-        "usd_per_million",
-        "valid_from",
-        "source",
-    )
-    echo_table(shown, ([row[name] for name in shown] for row in rows), right=("context_tier", "usd_per_million"))
+    else:
+        echo_renderable(listing.price_table(rows))
 
 
 @prices.command(epilog=example("ledger-pipeline prices sync"))

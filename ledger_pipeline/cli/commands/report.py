@@ -24,12 +24,13 @@ def report(by: tuple[str, ...], as_json: bool) -> None:
     with connect_readonly(Settings.read()) as marts:
         lines = cost_report(marts, by)
     if as_json:
-        fields = ("calls", "tokens", "cost_usd", "estimated_cost_usd", "unpriced_calls")
+        fields = ("calls", "tokens", "cost_usd", "estimated_cost_usd", "unpriced_calls", "recorded_cost_usd")
+        fields += ("corrections_usd",)
         echo_json(
             [dict(zip(by, line.values, strict=True)) | {name: getattr(line, name) for name in fields} for line in lines]
         )
         return
-    measures = ("calls", "tokens", "cost USD", "estimated USD", "unpriced calls")
+    measures = ("calls", "tokens", "cost USD", "estimated USD", "unpriced calls", "recorded USD", "corrections USD")
     echo_table(
         (*by, *measures),
         (
@@ -40,6 +41,8 @@ def report(by: tuple[str, ...], as_json: bool) -> None:
                 usd(line.cost_usd),
                 usd(line.estimated_cost_usd),
                 line.unpriced_calls or "",
+                usd(line.recorded_cost_usd),
+                usd(line.corrections_usd),
             )
             for values, line in [
                 *((line.values, line) for line in lines),
