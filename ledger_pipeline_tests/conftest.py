@@ -1,4 +1,4 @@
-"""One server for the whole run, and a migrated database of its own for each test that asks for one."""
+"""One server for each worker, and a migrated database of its own for each test that asks for one."""
 
 import os
 import uuid
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from filelock import FileLock
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -22,39 +21,30 @@ pytest_plugins = ["ledger_pipeline_tests.mission_report"]
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder that the workers of one run share."""
-    base = tmp_path_factory.getbasetemp()
-    return base if worker_id == "master" else base.parent
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A superuser's URL of the server under test: `LEDGER_DATABASE_URL`, or an embedded one of this worker's own.
 
-
-@pytest.fixture(scope="session")
-def server_url(shared_folder: Path) -> Iterator[str]:
-    """A superuser's URL of the server under test: `LEDGER_DATABASE_URL`, or an embedded one."""
-    settings = Settings(home=shared_folder / "server-home")
+    One server for all workers would hold the feed back: it waits for the open transactions of every database.
+    """
+    settings = Settings(home=tmp_path_factory.getbasetemp() / "server-home")
     with running_server(settings) as url:
         if settings.database_url is None:
             # Nothing here outlives the run; what a crash leaves behind is tested on servers of their own.
             with psycopg.connect(url, autocommit=True) as connection:
-                for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
                     connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
                 connection.execute("SELECT pg_reload_conf()")
         yield url
 
 
 @pytest.fixture(scope="session")
-def template_database(server_url: str, shared_folder: Path) -> str:
-    """The name of a migrated database that tests copy; made by whichever worker comes first."""
-    marker = shared_folder / "template-database"
-    with FileLock(f"{marker}.lock"):
-        if marker.exists():
-            name = marker.read_text()
-        else:
-            name = f"ledger_template_{uuid.uuid4().hex[:12]}"
-            create_database(server_url, name)
-            set_up(make_conninfo(server_url, dbname=name), datetime.now(UTC))
-            marker.write_text(name)
-    return name
+def template_database(server_url: str) -> Iterator[str]:
+    """The name of a migrated database that tests copy."""
+    name = f"ledger_template_{uuid.uuid4().hex[:12]}"
+    create_database(server_url, name)
+    set_up(make_conninfo(server_url, dbname=name), datetime.now(UTC))
+    yield name
+    drop_database(server_url, name)
 
 
 def create_database(server_url: str, name: str, template: str = "template0") -> None:

@@ -15,7 +15,6 @@ from ledger_pipeline.defs.ownership import COLD, ENGINEERING
 from ledger_pipeline.defs.resources import LedgerResource
 from ledger_pipeline.defs.results import Materialized
 from ledger_pipeline.defs.tables import markdown_list
-from ledger_pipeline.events.columns import week_of
 from ledger_pipeline.hot.leaves import WEEKS_AHEAD
 
 
@@ -83,11 +82,15 @@ def every_file_of_the_manifest_is_whole(ledger: LedgerResource) -> dg.AssetCheck
 
 
 @dg.asset_check(asset=due_weeks, retry_policy=RETRIES)
-def coming_weeks_have_tables(context: dg.AssetCheckExecutionContext, ledger: LedgerResource) -> dg.AssetCheckResult:
-    """Every event type has its tables for this week and the next ones: an append without one fails."""
-    first = week_of(now_of(context))
-    weeks = [first + timedelta(weeks=nth) for nth in range(WEEKS_AHEAD + 1)]
+def coming_weeks_have_tables(ledger: LedgerResource) -> dg.AssetCheckResult:
+    """Every event type has its tables for this week and the next ones: an append without one fails.
+
+    This week is the server's: appends go by its clock, whatever a run takes for the present.
+    """
     with ledger.open() as opened:
+        row = opened.connection.execute("SELECT week_of(clock_timestamp()) AS week").fetchone()
+        assert row is not None
+        weeks = [row["week"] + timedelta(weeks=nth) for nth in range(WEEKS_AHEAD + 1)]
         missing = opened.connection.execute(
             "SELECT event_type, week FROM missing_leaves(%s::date[]) ORDER BY week, event_type", [weeks]
         ).fetchall()
