@@ -13,6 +13,7 @@ from psycopg import sql
 
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.events.catalogue import CLIENT_COLUMNS, Event
+from ledger_pipeline.events.schema import canonical_columns
 from ledger_pipeline.hot.database import Connection, connect_like, translated
 from ledger_pipeline.hot.leaves import make_leaves
 
@@ -81,9 +82,9 @@ def _batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapp
 def _stage(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> UUID:
     """Copies the rows into the staging table, in a transaction of its own, and answers their batch."""
     batch = uuid4()
-    # Only the columns that some row fills: formatting NULLs is most of the work.
-    used = {name for row in rows for name, value in row.items() if value is not None}
-    names = [name for name in CLIENT_COLUMNS if name in used]
+    # Only the columns of the types at hand: formatting NULLs would be most of the work.
+    used = {name for event_type in {row["event_type"] for row in rows} for name in canonical_columns(event_type)}
+    names = [name for name in CLIENT_COLUMNS if name in used or name == "payload"]
     statement = sql.SQL("COPY append_staging (batch, ordinal, {}) FROM STDIN").format(
         sql.SQL(", ").join(map(sql.Identifier, names))
     )
@@ -147,7 +148,9 @@ def append_many(
                     stored += _store(connection, rows, history)
                 else:
                     second = second or resources.enter_context(connect_like(connection))
-                    lanes = [row for row in rows if _lane_of(row) == 0], [row for row in rows if _lane_of(row) == 1]
+                    lanes: tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]] = ([], [])
+                    for row in rows:
+                        lanes[_lane_of(row)].append(row)
                     beside = pool.submit(_store, second, lanes[1], history)
                     try:
                         stored += _store(connection, lanes[0], history)

@@ -168,7 +168,7 @@ def staging_table() -> str:
     return (
         "CREATE UNLOGGED TABLE append_staging (\n    batch uuid,\n    ordinal bigint,\n"
         "    staged_at timestamptz DEFAULT clock_timestamp(),\n"
-        f"{columns}\n);\nCREATE INDEX append_staging_batch ON append_staging (batch, ordinal);"
+        f"{columns}\n);\nCREATE INDEX append_staging_batch ON append_staging (batch);"
     )
 
 

@@ -159,7 +159,7 @@ BEGIN
         SELECT * FROM unnest(given)
     ),
     -- What the batch does, a narrow line each: one for each step that it plans, then one for the event itself.
-    lines AS (
+    lines AS MATERIALIZED (
         SELECT
             b.execution_id, b.ordinal, 0 AS turn, p.step_id, NULL::uuid AS call_id, NULL::uuid AS approval_id,
             NULL::text AS event_type, NULL::text AS model_call_id, NULL::text AS execution_to, NULL::text AS step_to,
@@ -178,38 +178,62 @@ BEGIN
         FROM batch b
         LEFT JOIN state_rules r ON r.event_type = b.event_type
     ),
-    known AS (
+    -- Each subject is followed through the lines that concern it, and no others: sorting all of them costs most.
+    execution_known AS (
         SELECT
-            l.ordinal, l.turn,
-            count(*) FILTER (WHERE l.turn = 1) OVER line AS nth,
+            l.ordinal,
+            row_number() OVER line AS nth,
             max(l.week) OVER line AS week,
             substr(max(marked(l.ordinal, l.execution_to)) OVER before_this, 20) AS moved_state,
             coalesce(
                 count(*) FILTER (WHERE l.call = 'opens') OVER before_this
-                - count(*) FILTER (WHERE l.call = 'closes') OVER before_this, 0) AS calls_opened,
-            bool_or(l.turn = 0) OVER step_line AS planned,
-            substr(max(marked(l.ordinal, l.step_to)) OVER (step_line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20)
+                - count(*) FILTER (WHERE l.call = 'closes') OVER before_this, 0) AS calls_opened
+        FROM lines l
+        WHERE l.turn = 1
+        WINDOW
+            line AS (PARTITION BY l.execution_id ORDER BY l.ordinal),
+            before_this AS (
+                PARTITION BY l.execution_id ORDER BY l.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ),
+    step_known AS (
+        SELECT
+            l.ordinal, l.turn,
+            bool_or(l.turn = 0) OVER line AS planned,
+            substr(max(marked(l.ordinal, l.step_to)) OVER (line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20)
                 AS moved_step,
-            count(*) FILTER (WHERE l.event_type = 'StepRetried') OVER step_line AS retries,
-            first_value(l.max_attempts) OVER step_line AS max_attempts,
-            first_value(l.step_name) OVER step_line AS step_name,
-            first_value(l.agent_id) OVER step_line AS agent_id,
-            first_value(l.agent_name) OVER step_line AS agent_name,
-            substr(max(marked(l.ordinal, l.call_to)) OVER (call_line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20)
+            count(*) FILTER (WHERE l.event_type = 'StepRetried') OVER line AS retries,
+            first_value(l.max_attempts) OVER line AS max_attempts,
+            first_value(l.step_name) OVER line AS step_name,
+            first_value(l.agent_id) OVER line AS agent_id,
+            first_value(l.agent_name) OVER line AS agent_name
+        FROM lines l
+        WHERE l.step_id IS NOT NULL
+        WINDOW line AS (PARTITION BY l.execution_id, l.step_id ORDER BY l.ordinal, l.turn)
+    ),
+    call_known AS (
+        SELECT
+            l.ordinal,
+            substr(max(marked(l.ordinal, l.call_to)) OVER (line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20)
                 AS moved_call,
-            first_value(l.step_id) OVER call_line AS call_step_id,
-            first_value(l.execution_id) OVER call_line AS call_owner,
+            first_value(l.step_id) OVER line AS step_id,
+            first_value(l.execution_id) OVER line AS owner
+        FROM lines l
+        WHERE l.call_id IS NOT NULL
+        WINDOW line AS (PARTITION BY l.call_id ORDER BY l.ordinal)
+    ),
+    approval_known AS (
+        SELECT
+            l.ordinal,
             substr(max(marked(l.ordinal, l.approval_to)) OVER (
                 PARTITION BY l.approval_id ORDER BY l.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-            ), 20) AS moved_approval,
-            row_number() OVER (PARTITION BY l.execution_id, l.event_type, l.model_call_id ORDER BY l.ordinal) AS usage_nth
+            ), 20) AS moved_approval
         FROM lines l
-        WINDOW
-            line AS (PARTITION BY l.execution_id ORDER BY l.ordinal, l.turn),
-            before_this AS (
-                PARTITION BY l.execution_id ORDER BY l.ordinal, l.turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-            step_line AS (PARTITION BY l.execution_id, l.step_id ORDER BY l.ordinal, l.turn),
-            call_line AS (PARTITION BY l.call_id ORDER BY l.ordinal, l.turn)
+        WHERE l.approval_id IS NOT NULL
+    ),
+    usage_known AS (
+        SELECT l.ordinal, row_number() OVER (PARTITION BY l.execution_id, l.model_call_id ORDER BY l.ordinal) AS nth
+        FROM lines l
+        WHERE l.event_type = 'TokensUpdated'
     ),
     joined AS (
         SELECT
@@ -233,22 +257,26 @@ BEGIN
             CASE WHEN x.id IS NULL THEN c.agent_id ELSE x.agent_id END AS execution_agent_id,
             CASE WHEN x.id IS NULL THEN c.agent_name ELSE x.agent_name END AS execution_agent_name,
             coalesce(h.execution_kind, c.execution_kind, 'workflow') AS execution_execution_kind,
-            s.id IS NOT NULL OR k.planned AS step_exists,
-            coalesce(k.moved_step, s.status::text, 'pending') AS step_status,
-            coalesce(s.attempt, 1) + k.retries AS step_attempt,
-            coalesce(s.max_attempts, k.max_attempts) AS max_attempts,
-            CASE WHEN s.id IS NOT NULL OR k.planned THEN coalesce(s.attempt, 1) + k.retries ELSE b.attempt END
+            s.id IS NOT NULL OR t.planned AS step_exists,
+            coalesce(t.moved_step, s.status::text, 'pending') AS step_status,
+            coalesce(s.attempt, 1) + t.retries AS step_attempt,
+            coalesce(s.max_attempts, t.max_attempts) AS max_attempts,
+            CASE WHEN s.id IS NOT NULL OR t.planned THEN coalesce(s.attempt, 1) + t.retries ELSE b.attempt END
                 AS known_attempt,
-            coalesce(s.step_name, k.step_name, b.step_name) AS known_step_name,
-            CASE WHEN s.id IS NULL THEN k.agent_id ELSE s.agent_id END AS step_agent_id,
-            CASE WHEN s.id IS NULL THEN k.agent_name ELSE s.agent_name END AS step_agent_name,
-            coalesce(k.moved_call, o.status::text) AS call_status,
-            coalesce(o.step_id, k.call_step_id) AS call_step_id,
-            coalesce(o.execution_id, k.call_owner) AS call_owner,
-            coalesce(k.moved_approval, a.status) AS approval_status,
-            b.event_type = 'TokensUpdated' AND (u.model_call_id IS NOT NULL OR k.usage_nth > 1) AS usage_repeated
+            coalesce(s.step_name, t.step_name, b.step_name) AS known_step_name,
+            CASE WHEN s.id IS NULL THEN t.agent_id ELSE s.agent_id END AS step_agent_id,
+            CASE WHEN s.id IS NULL THEN t.agent_name ELSE s.agent_name END AS step_agent_name,
+            coalesce(f.moved_call, o.status::text) AS call_status,
+            coalesce(o.step_id, f.step_id) AS call_step_id,
+            coalesce(o.execution_id, f.owner) AS call_owner,
+            coalesce(g.moved_approval, a.status) AS approval_status,
+            b.event_type = 'TokensUpdated' AND (u.model_call_id IS NOT NULL OR m.nth > 1) AS usage_repeated
         FROM batch b
-        JOIN known k ON k.ordinal = b.ordinal AND k.turn = 1
+        JOIN execution_known k ON k.ordinal = b.ordinal
+        LEFT JOIN step_known t ON t.ordinal = b.ordinal AND t.turn = 1
+        LEFT JOIN call_known f ON f.ordinal = b.ordinal
+        LEFT JOIN approval_known g ON g.ordinal = b.ordinal
+        LEFT JOIN usage_known m ON m.ordinal = b.ordinal
         LEFT JOIN state_rules r ON r.event_type = b.event_type
         LEFT JOIN unnest(heads) h ON h.id = b.execution_id
         LEFT JOIN unnest(rows_of_executions) x ON x.id = b.execution_id
@@ -289,7 +317,7 @@ BEGIN
                 WHEN j.event_type = 'WorkflowCompleted' AND j.open_calls > 0 THEN format(
                     '%s agent call(s) are still open: complete or fail them first', j.open_calls)
                 WHEN cardinality(j.step_from) > 0 AND j.step_id IS NULL THEN 'step_id: is missing'
-                WHEN j.step_id IS NOT NULL AND NOT j.step_exists THEN format(
+                WHEN j.step_id IS NOT NULL AND j.step_exists IS NOT TRUE THEN format(
                     'step_id: %s is not a step of this execution', j.step_id)
                 WHEN cardinality(j.step_from) > 0 AND j.step_status <> ALL (j.step_from) THEN format(
                     'step_id: step %L is %s; allowed while: %s', j.known_step_name, j.step_status, array_to_string(j.step_from, ', '))
@@ -349,7 +377,13 @@ DECLARE
     problem text;
     types text[] := ARRAY(SELECT DISTINCT g.event_type FROM unnest(given) g);
 BEGIN
-    IF 'TokensUpdated' = ANY (types) THEN
+    IF 'TokensUpdated' = ANY (types) AND (
+        EXISTS (SELECT FROM unnest(given) g WHERE num_nonnulls(g.budget_usd, g.budget_tokens) > 0)
+        OR EXISTS (
+            SELECT FROM workflow_executions x
+            WHERE x.id = ANY (ARRAY(SELECT DISTINCT g.execution_id FROM unnest(given) g))
+                AND num_nonnulls(x.budget_usd, x.budget_tokens) > 0))
+    THEN
         given := given || budget_breaches(given);
         types := types || 'BudgetExceeded'::text;
     END IF;

@@ -867,4 +867,4 @@ CREATE UNLOGGED TABLE append_staging (
     message text,
     payload text
 );
-CREATE INDEX append_staging_batch ON append_staging (batch, ordinal);
+CREATE INDEX append_staging_batch ON append_staging (batch);
