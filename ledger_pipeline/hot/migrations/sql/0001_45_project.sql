@@ -151,13 +151,27 @@ LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
     FROM unnest(stored) e
     JOIN state_rules r ON r.event_type = e.event_type
     -- Only top-level steps write an output into the context.
-    LEFT JOIN workflow_steps s ON e.event_type = 'StepCompleted' AND s.id = e.step_id AND s.parent_step_id IS NULL
+    LEFT JOIN (
+        SELECT w.id, w.step_order FROM workflow_steps w
+        WHERE w.parent_step_id IS NULL
+            AND w.id = ANY (ARRAY(SELECT c.step_id FROM unnest(stored) c WHERE c.event_type = 'StepCompleted'))
+    ) s ON e.event_type = 'StepCompleted' AND s.id = e.step_id
     GROUP BY e.execution_id
 $$;
 
 CREATE FUNCTION project(stored workflow_events[], types text[]) RETURNS void
-LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
+LANGUAGE plpgsql
+SET search_path = ledger, pg_temp
+-- Tables are reached through arrays of keys, never row by row: a join of a batch with a table that has grown since it
+-- was last analysed would be planned as a nested loop over all of it.
+SET enable_nestloop = off
+AS $$
 DECLARE
+    execution_ids uuid[] := ARRAY(SELECT DISTINCT e.execution_id FROM unnest(stored) e);
+    step_ids uuid[] := ARRAY(SELECT DISTINCT e.step_id FROM unnest(stored) e WHERE e.step_id IS NOT NULL);
+    call_ids uuid[] := ARRAY(SELECT DISTINCT e.call_id FROM unnest(stored) e WHERE e.call_id IS NOT NULL);
+    created_ids uuid[] := ARRAY(SELECT e.execution_id FROM unnest(stored) e WHERE e.event_type = 'WorkflowCreated');
+    ended_ids uuid[];
     new_steps uuid[];
     ends CONSTANT text[] := ARRAY[
         'WorkflowCompleted', 'WorkflowFailed', 'WorkflowCancelled', 'WorkflowTimedOut', 'ExecutionAborted'];
@@ -208,7 +222,8 @@ BEGIN
             child_execution_id = coalesce(m.child_execution_id, s.child_execution_id),
             user_input = CASE WHEN m.received THEN m.user_input ELSE s.user_input END
         FROM step_moves(stored) m
-        WHERE s.id = m.step_id AND NOT EXISTS (SELECT FROM unnest(new_steps) n WHERE n = m.step_id);
+        WHERE s.id = ANY (step_ids) AND s.id = m.step_id
+            AND NOT EXISTS (SELECT FROM unnest(new_steps) n WHERE n = m.step_id);
     END IF;
 
     IF 'StepDispatched' = ANY (types) THEN
@@ -243,7 +258,7 @@ BEGIN
             estimated_cost = c.estimated_cost + m.estimated_cost,
             events = last_items(c.events || m.events, 20)
         FROM call_moves(stored) m
-        WHERE c.id = m.call_id AND NOT m.opened;
+        WHERE c.id = ANY (call_ids) AND c.id = m.call_id AND NOT m.opened;
     END IF;
 
     IF types && ARRAY['ApprovalRequested', 'ApprovalApplied'] THEN
@@ -258,7 +273,7 @@ BEGIN
         UPDATE workflow_approvals a SET
             status = e.decision, decided_at = e.occurred_at, decided_by = e.operator_id, comment = e.decision_comment
         FROM unnest(stored) e
-        WHERE e.event_type = 'ApprovalApplied' AND a.id = e.approval_id;
+        WHERE a.execution_id = ANY (execution_ids) AND e.event_type = 'ApprovalApplied' AND a.id = e.approval_id;
     END IF;
 
     IF 'ArtifactRecorded' = ANY (types) THEN
@@ -278,7 +293,7 @@ BEGIN
             e.execution_id, e.sequence, e.occurred_at, e.log_level, s.step_order, e.step_name, e.message,
             object_member(e.payload, 'details')
         FROM unnest(stored) e
-        LEFT JOIN workflow_steps s ON s.id = e.step_id
+        LEFT JOIN (SELECT * FROM workflow_steps WHERE id = ANY (step_ids)) s ON s.id = e.step_id
         WHERE e.event_type = 'LogRecorded';
     END IF;
 
@@ -289,14 +304,16 @@ BEGIN
 
     IF types && ends THEN
         -- An end closes what is open.
+        ended_ids := ARRAY(SELECT e.execution_id FROM unnest(stored) e WHERE e.event_type = ANY (ends));
         UPDATE executions c SET status = 'aborted', ended_at = e.occurred_at
         FROM unnest(stored) e
-        WHERE e.event_type = ANY (ends) AND c.execution_id = e.execution_id AND c.status = 'running';
+        WHERE c.execution_id = ANY (ended_ids) AND c.status = 'running'
+            AND e.event_type = ANY (ends) AND c.execution_id = e.execution_id;
         UPDATE workflow_steps s SET
             status = CASE s.status WHEN 'pending' THEN 'skipped' ELSE 'failed' END::step_status,
             completed_at = e.occurred_at
         FROM unnest(stored) e
-        WHERE e.event_type = ANY (ends) AND s.execution_id = e.execution_id
+        WHERE s.execution_id = ANY (ended_ids) AND e.event_type = ANY (ends) AND s.execution_id = e.execution_id
             AND (s.status = 'pending' OR e.event_type <> 'WorkflowCompleted' AND s.status IN ('running', 'retrying'));
     END IF;
 
@@ -319,8 +336,8 @@ BEGIN
             c.budget_tokens, c.triggered_by, c.triggered_by_kind, status_of(m.state),
             context_of(
                 coalesce(nullif(member(c.payload, 'input'), '{}'), object_member(c.payload, 'parameters')), m.context_changes),
-            m.current_step_id, s.current_order, s.total, s.done,
-            progress_of(m.state, s.done, s.total), m.approvals, m.approved_by, m.total_cost, m.estimated_cost,
+            m.current_step_id, o.step_order, coalesce(s.total, 0), coalesce(s.done, 0),
+            progress_of(m.state, coalesce(s.done, 0), coalesce(s.total, 0)), m.approvals, m.approved_by, m.total_cost, m.estimated_cost,
             m.spent_tokens, last_items(m.events, 20), m.output_data, m.error_message, m.error_details, m.started_at,
             m.paused_at, m.resumed_at,
             CASE m.state WHEN 'completed' THEN m.ended_at END, CASE m.state WHEN 'failed' THEN m.ended_at END,
@@ -328,14 +345,18 @@ BEGIN
             CASE m.state WHEN 'timeout' THEN m.ended_at END, m.ended_at
         FROM execution_moves(stored, ends) m
         JOIN unnest(stored) c ON c.execution_id = m.execution_id AND c.event_type = 'WorkflowCreated'
-        CROSS JOIN LATERAL (
+        LEFT JOIN (
             SELECT
+                w.execution_id,
                 count(*) FILTER (WHERE w.parent_step_id IS NULL) AS total,
-                count(*) FILTER (WHERE w.parent_step_id IS NULL AND w.status IN ('completed', 'skipped')) AS done,
-                max(w.step_order) FILTER (WHERE w.id = m.current_step_id) AS current_order
+                count(*) FILTER (WHERE w.parent_step_id IS NULL AND w.status IN ('completed', 'skipped')) AS done
             FROM workflow_steps w
-            WHERE w.execution_id = m.execution_id
-        ) s;
+            WHERE w.execution_id = ANY (created_ids)
+            GROUP BY w.execution_id
+        ) s ON s.execution_id = m.execution_id
+        LEFT JOIN (
+            SELECT w.id, w.step_order FROM workflow_steps w WHERE w.execution_id = ANY (created_ids)
+        ) o ON o.id = m.current_step_id;
     END IF;
 
     IF (SELECT count(DISTINCT e.execution_id) > count(*) FILTER (WHERE e.event_type = 'WorkflowCreated')
@@ -369,7 +390,7 @@ BEGIN
             timed_out_at = coalesce(x.timed_out_at, CASE m.state WHEN 'timeout' THEN m.ended_at END),
             ended_at = coalesce(x.ended_at, m.ended_at)
         FROM execution_moves(stored, ends) m
-        JOIN workflow_executions old ON old.id = m.execution_id
+        JOIN (SELECT * FROM workflow_executions WHERE id = ANY (execution_ids)) old ON old.id = m.execution_id
         CROSS JOIN LATERAL (
             SELECT
                 old.total_steps + (
@@ -387,6 +408,6 @@ BEGIN
                         WHERE s.id = ANY (m.steps_done) AND s.parent_step_id IS NULL)
                 END AS done
         ) g
-        WHERE x.id = m.execution_id AND NOT m.created;
+        WHERE x.id = ANY (execution_ids) AND x.id = m.execution_id AND NOT m.created;
     END IF;
 END $$;
