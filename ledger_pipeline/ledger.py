@@ -1,5 +1,6 @@
 """`Ledger`: the one object through which people and programs use the ledger."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -9,9 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from uuid import UUID
 
-from ledger_pipeline.errors import NotFound
+from ledger_pipeline.errors import NotFound, SchemaMismatch
 from ledger_pipeline.events import Event, TokensUpdated
-from ledger_pipeline.hot.append import Appended, append, append_many
+from ledger_pipeline.hot.append import Appended, append, append_many, hash_of_request
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.hot.leaves import make_leaves_ahead
 from ledger_pipeline.hot.revision import REVISION, check, current_revision
@@ -29,16 +30,36 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]
 
+BOOK_SECONDS = 5.0
+"""How long the price book is taken for current before the ledger looks whether it has changed."""
+_BOOK_VERSION = (
+    "SELECT (SELECT count(*) FROM model_pricing) AS prices, (SELECT max(recorded_at) FROM model_pricing) AS latest,"
+    " (SELECT count(*) FROM price_rules) AS rules"
+)
+_SET_UP_LOCK = (19524, 2005)
+
 
 def set_up(url: str, now: datetime, to: str = "head") -> str | None:
-    """Migrates a database and loads the embedded price catalogue, so that an import has prices from the start."""
+    """Migrates a database and loads the embedded price catalogue, so that an import has prices from the start.
+
+    Processes that come at the same time wait for each other; whoever comes second finds it done.
+    """
     from ledger_pipeline.hot.migrate import migrate
 
-    revision = migrate(url, now, to)
-    if revision is not None:
-        with connect(url, autocommit=True) as connection:
+    with connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", _SET_UP_LOCK)
+        revision = migrate(url, now, to)
+        if revision is not None:
             load_embedded(connection, now)
-    return revision
+        return revision
+
+
+def is_set_up(url: str) -> bool:
+    """Whether the database is at this code's schema and has a price book."""
+    if current_revision(url) != REVISION:
+        return False
+    with connect(url, autocommit=True) as connection:
+        return connection.execute("SELECT FROM price_sources LIMIT 1").rowcount > 0
 
 
 class Ledger:
@@ -51,6 +72,9 @@ class Ledger:
         self.settings = settings
         self.url = url
         self._resources = resources
+        self._book: PriceBook | None = None
+        self._book_version: tuple[Any, ...] = ()
+        self._book_seen = 0.0
 
     @classmethod
     def open(cls, settings: Settings | None = None, *, bring_up_to_date: bool = True) -> Self:
@@ -71,9 +95,11 @@ class Ledger:
                 check_connection(url)
             if bring_up_to_date:
                 now = datetime.now(UTC)
-                if settings.database_url is None and current_revision(url) != REVISION:
+                if settings.database_url is None and not is_set_up(url):
                     set_up(url, now)
                 check(url)
+                if not is_set_up(url):
+                    raise SchemaMismatch("the database has no prices yet: run `ledger-pipeline migrate`")
                 with connect(url, autocommit=True) as connection:
                     make_leaves_ahead(connection, now)
             return cls(settings, url, resources.pop_all())
@@ -96,10 +122,16 @@ class Ledger:
         """An autocommitting connection to the hot store."""
         return self._resources.enter_context(connect(self.url, autocommit=True))
 
-    @cached_property
+    @property
     def book(self) -> PriceBook:
-        """The price book as known when it was first asked for."""
-        return load_book(self.connection)
+        """The price book as it stands, also after another process has changed it; looked at again every few seconds."""
+        if self._book is None or time.monotonic() - self._book_seen > BOOK_SECONDS:
+            row = self.connection.execute(_BOOK_VERSION).fetchone()
+            version = tuple(row.values()) if row else ()
+            if self._book is None or version != self._book_version:
+                self._book, self._book_version = load_book(self.connection), version
+            self._book_seen = time.monotonic()
+        return self._book
 
     def _priced(self, events: Iterable[Event | Mapping[str, Any]]) -> Iterator[Event | Mapping[str, Any]]:
         for event in events:
@@ -121,6 +153,8 @@ class Ledger:
             list(self._priced(events)),
             expected_sequence=expected_sequence,
             idempotency_key=idempotency_key,
+            # Of the request as given: a repetition is the same request, whatever prices are by then.
+            request_hash=hash_of_request(events) if idempotency_key else None,
         )
 
     def append_many(
@@ -165,13 +199,13 @@ class Ledger:
 
     def export_jsonl(self, out: BinaryIO, execution_id: UUID | None = None, progress: Progress | None = None) -> int:
         """Writes the events of the ledger, or of one execution, in the interchange format; answers how many."""
-        from ledger_pipeline.cold.feed import read_feed
+        from ledger_pipeline.cold.reader import scan_events
         from ledger_pipeline.ingest.jsonl import export_jsonl, export_rows
 
         if execution_id is not None:
             return export_rows(self.events(execution_id), out)
         with connect(self.url, autocommit=True) as reading:
-            return export_jsonl(read_feed(reading, self.settings.cold_dir, None).batches, out, progress)
+            return export_jsonl(scan_events(reading, self.settings.cold_dir), out, progress)
 
     # Ways in ------------------------------------------------------------------------------------------------------
 
@@ -206,7 +240,7 @@ class Ledger:
         from ledger_pipeline.pricing.sync import sync
 
         result = sync(self.connection, configured_sources(self.settings.price_sources), now)
-        self.__dict__.pop("book", None)
+        self._book = None
         return result
 
     def snapshot(self, now: datetime, progress: Callable[..., None] | None = None) -> Any:

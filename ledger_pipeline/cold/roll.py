@@ -104,6 +104,7 @@ def roll(
         due = due_weeks(connection, now, hot_days)
         if due:
             _close(connection, due[-1], now)  # and with it every earlier one: appends wait once
+            due = due_weeks(connection, now, hot_days)  # with what came into an older week until it was closed
         weeks = sorted({*unfinished_weeks(connection), *due})
         rolled = [_roll_one(connection, settings, week, now, progress) for week in weeks]
         drop_empty_leaves(connection)

@@ -1,5 +1,6 @@
 """Appends: the client side of the database's one write path."""
 
+import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,6 @@ from psycopg import sql
 
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.events.catalogue import CLIENT_COLUMNS, Event
-from ledger_pipeline.events.schema import canonical_columns
 from ledger_pipeline.hot.database import Connection, connect_like, translated
 from ledger_pipeline.hot.leaves import make_leaves
 
@@ -39,6 +39,11 @@ def _rows(events: Iterable[Event | Mapping[str, Any]]) -> Iterator[Mapping[str, 
         yield event.to_row() if isinstance(event, Event) else event
 
 
+def hash_of_request(events: Iterable[Event | Mapping[str, Any]]) -> bytes:
+    """SHA-256 of events as a client gave them."""
+    return hashlib.sha256(json.dumps([dict(row) for row in _rows(events)], default=str).encode()).digest()
+
+
 def append(
     connection: Connection,
     execution_id: UUID,
@@ -46,12 +51,14 @@ def append(
     *,
     expected_sequence: int | None = None,
     idempotency_key: str | None = None,
+    request_hash: bytes | None = None,
     history: bool = False,
 ) -> Appended:
     """Stores events of one execution, all or none, in the caller's transaction, of which it must be the first write.
 
     `expected_sequence` is the execution's last sequence before the call, 0 for a new one. Raises SequenceConflict when
-    it is another, AppendRefused for what the state machine or the schema forbids.
+    it is another, AppendRefused for what the state machine or the schema forbids. `request_hash` tells a repetition of
+    `idempotency_key` from another request; without it the events given here do.
     """
     given = [
         {name: value for name, value in row.items() if value is not None}
@@ -60,8 +67,8 @@ def append(
     ]
     with translated():
         row = connection.execute(
-            "SELECT * FROM append(%s, %s::json, %s, %s, %s)",
-            (execution_id, json.dumps(given, default=str), expected_sequence, idempotency_key, history),
+            "SELECT * FROM append(%s, %s::json, %s, %s, %s, %s)",
+            (execution_id, json.dumps(given, default=str), expected_sequence, idempotency_key, history, request_hash),
         ).fetchone()
     assert row is not None
     return Appended(execution_id, row["first_sequence"], row["last_sequence"], row["repeated"])
@@ -82,9 +89,9 @@ def _batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapp
 def _stage(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> UUID:
     """Copies the rows into the staging table, in a transaction of its own, and answers their batch."""
     batch = uuid4()
-    # Only the columns of the types at hand: formatting NULLs would be most of the work.
-    used = {name for event_type in {row["event_type"] for row in rows} for name in canonical_columns(event_type)}
-    names = [name for name in CLIENT_COLUMNS if name in used or name == "payload"]
+    # Only the columns that some row names: formatting NULLs would be most of the work.
+    used: set[str] = set().union(*(row.keys() for row in rows))
+    names = [name for name in CLIENT_COLUMNS if name in used]
     statement = sql.SQL("COPY append_staging (batch, ordinal, {}) FROM STDIN").format(
         sql.SQL(", ").join(map(sql.Identifier, names))
     )
@@ -102,7 +109,9 @@ def _store(connection: Connection, rows: Sequence[Mapping[str, Any]], history: b
             if history:
                 missing = connection.execute("SELECT event_type, week FROM staged_weeks(%s, true)", (batch,)).fetchall()
                 make_leaves(connection, [(row["event_type"], row["week"]) for row in missing])
-            row = connection.execute("SELECT append_staged(%s, %s) AS stored", (batch, history)).fetchone()
+            row = connection.execute(
+                "SELECT append_staged(%s, %s, %s) AS stored", (batch, history, len(rows))
+            ).fetchone()
         except BaseException:
             if not connection.broken:
                 connection.execute("SELECT discard_staged(%s)", (batch,))

@@ -78,7 +78,7 @@ def translate(error: psycopg.Error) -> LedgerError | None:
             return AppendRefused(f"{error.diag.message_detail}: the week has no table; run `ledger-pipeline migrate`")
         case psycopg.errors.IntegrityError():
             return AppendRefused(f"{first_line(error)} (column {error.diag.column_name or error.diag.constraint_name})")
-        case psycopg.errors.DataError():
+        case psycopg.errors.DataError() | psycopg.errors.FeatureNotSupported():
             return InvalidInput(first_line(error))
         case psycopg.errors.InsufficientPrivilege():
             return LedgerError(first_line(error))

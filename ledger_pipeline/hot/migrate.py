@@ -10,9 +10,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg.rows import tuple_row
+from sqlalchemy.exc import DBAPIError
 
 from ledger_pipeline.errors import SchemaMismatch
-from ledger_pipeline.hot.database import connect, translated
+from ledger_pipeline.hot.database import connect, translate, translated
 from ledger_pipeline.hot.leaves import make_leaves_ahead
 from ledger_pipeline.hot.revision import check_server, current_revision
 
@@ -61,6 +62,9 @@ def migrate(url: str, now: datetime, to: str = "head") -> str | None:
                 (command.downgrade if downgrade else command.upgrade)(config, target)
         except RuntimeError as error:
             raise SchemaMismatch(str(error)) from None
+        except DBAPIError as error:
+            own = translate(error.orig) if isinstance(error.orig, psycopg.Error) else None
+            raise own or error from error
     if target != "base":
         with connect(url, autocommit=True) as plain:
             make_leaves_ahead(plain, now)

@@ -1,5 +1,6 @@
 """What an append takes, what it refuses, and what it leaves behind."""
 
+import json
 import threading
 import uuid
 from collections.abc import Callable
@@ -505,3 +506,43 @@ def test_a_payload_that_cannot_be_stored_is_refused(
     with pytest.raises((InvalidInput, psycopg.Error), match=f"(?i){fault}"):
         append(connection, running_execution, [log().to_row() | {"payload": payload}])
     assert stored(connection, running_execution) == 2
+
+
+@pytest.mark.mission("B5")
+def test_an_owner_with_hot_executions_cannot_be_deleted(connection: Connection) -> None:
+    customer, execution_id = uuid.uuid4(), uuid.uuid4()
+    connection.execute("INSERT INTO customers (id, name) VALUES (%s, 'Acme')", (customer,))
+    append(connection, execution_id, [events.WorkflowCreated(occurred_at=NOW, customer_id=customer)])
+    with pytest.raises(psycopg.Error, match="has events in the hot store"):
+        connection.execute("DELETE FROM customers WHERE id = %s", (customer,))
+    assert projected(connection, execution_id)["customer_id"] == customer
+
+
+def test_a_time_that_no_reader_can_hold_is_refused(connection: Connection, running_execution: UUID) -> None:
+    for time in ("0044-03-15T00:00:00Z BC", "-infinity", "1969-12-31T23:59:59Z"):
+        with pytest.raises(InvalidInput, match=r"before 1970|infinity"):
+            append(connection, running_execution, [log().to_row() | {"occurred_at": time}])
+
+
+def test_an_event_without_a_place_of_its_own_is_refused(connection: Connection, running_execution: UUID) -> None:
+    given = [
+        {"execution_id": str(running_execution), "event_type": "LogRecorded", "occurred_at": NOW.isoformat()}
+        | {"log_level": "info", "message": "x", "ordinal": ordinal}
+        for ordinal in (0, None)
+    ]
+    with pytest.raises(psycopg.Error, match="ordinal: each event"):
+        connection.execute("SELECT append(%s, %s::json)", (running_execution, json.dumps(given)))
+
+
+def test_a_value_in_a_column_of_another_type_is_refused_in_bulk_too(
+    connection: Connection, running_execution: UUID
+) -> None:
+    foreign = log().to_row() | {"execution_id": running_execution, "cost_usd": Decimal(5)}
+    with pytest.raises(AppendRefused):
+        append_many(connection, [foreign])
+    assert stored(connection, running_execution) == 2
+
+
+def test_a_batch_whose_staging_is_gone_is_refused(connection: Connection) -> None:
+    with pytest.raises(psycopg.Error, match="3 events were staged, but 0 are there"):
+        connection.execute("SELECT append_staged(%s, false, 3)", (uuid.uuid4(),))

@@ -126,8 +126,10 @@ CREATE TABLE workflow_events (
         AND event_version >= 1
         AND epoch >= 1
         AND tx >= 0
-        AND isfinite(occurred_at)
-        AND isfinite(recorded_at)
+        AND occurred_at >= '1970-01-01 00:00:00+00'
+        AND occurred_at < '9999-01-01 00:00:00+00'
+        AND recorded_at >= '1970-01-01 00:00:00+00'
+        AND recorded_at < '9999-01-01 00:00:00+00'
         AND workflow_name <> ''
         AND strpos(workflow_name, chr(31)) = 0
         AND workflow_type IN ('cost_analysis', 'performance_tuning', 'resource_optimization', 'quality_check', 'scaling_decision', 'configuration_update', 'health_check', 'anomaly_detection')
@@ -528,7 +530,8 @@ CREATE TABLE cost_recalculated_events PARTITION OF workflow_events (
     difference_usd NOT NULL,
     reason NOT NULL,
     CONSTRAINT cost_recalculated_events_shape CHECK (
-        isfinite(target_occurred_at)
+        target_occurred_at >= '1970-01-01 00:00:00+00'
+        AND target_occurred_at < '9999-01-01 00:00:00+00'
         AND model_call_id <> ''
         AND strpos(model_call_id, chr(31)) = 0
         AND provider <> ''

@@ -106,6 +106,28 @@ CREATE INDEX workflow_steps_tool ON workflow_steps (tool_name);
 CREATE TRIGGER workflow_steps_touched BEFORE UPDATE ON workflow_steps
     FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
 
+CREATE FUNCTION refuse_deletion_while_hot() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+-- Projections follow their owner only once every event concerned is cold.
+DECLARE
+    execution uuid := CASE TG_TABLE_NAME WHEN 'workflow_executions' THEN (to_jsonb(OLD) ->> 'id')::uuid
+        ELSE (to_jsonb(OLD) ->> 'execution_id')::uuid END;
+BEGIN
+    IF EXISTS (
+        SELECT FROM execution_heads h
+        WHERE h.id = execution AND NOT EXISTS (
+            SELECT FROM archive_manifest m WHERE m.week = h.last_week AND m.state = 'committed'))
+    THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG006', MESSAGE = format(
+            'execution %s has events in the hot store: it can be deleted once they are archived', execution);
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER workflow_executions_hot BEFORE DELETE ON workflow_executions
+    FOR EACH ROW EXECUTE FUNCTION refuse_deletion_while_hot();
+CREATE TRIGGER workflow_steps_hot BEFORE DELETE ON workflow_steps
+    FOR EACH ROW EXECUTE FUNCTION refuse_deletion_while_hot();
+
 CREATE TABLE executions (
     id uuid PRIMARY KEY,
     execution_id uuid NOT NULL REFERENCES workflow_executions (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,

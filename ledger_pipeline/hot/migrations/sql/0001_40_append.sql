@@ -297,6 +297,7 @@ BEGIN
                 WHEN j.execution_id IS NULL THEN 'execution_id: is missing'
                 WHEN j.occurred_at IS NULL THEN 'occurred_at: is missing'
                 WHEN coalesce(j.event_version, 1) <> 1 THEN format('event_version: %s is not known; allowed: 1', j.event_version)
+                WHEN j.occurred_at < '1970-01-01 00:00:00Z' THEN 'occurred_at: is before 1970-01-01'
                 WHEN j.occurred_at > server_now + interval '5 minutes' THEN format(
                     'occurred_at: %s is more than 5 minutes ahead of the server''s clock (%s)', j.occurred_at, server_now)
                 WHEN j.pruned_at IS NOT NULL THEN
@@ -509,6 +510,9 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = CASE WHEN problem ~ '\): sequence: ' THEN 'LG002' ELSE 'LG001' END, MESSAGE = problem;
     END IF;
+    IF cardinality(given) <> coalesce(cardinality(stored), 0) THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'ordinal: each event of a batch needs one of its own';
+    END IF;
     IF stored IS NULL THEN
         RETURN 0;
     END IF;
@@ -549,7 +553,8 @@ CREATE FUNCTION append(
     p_events json,
     p_expected_sequence bigint DEFAULT NULL,
     p_idempotency_key text DEFAULT NULL,
-    p_history boolean DEFAULT false
+    p_history boolean DEFAULT false,
+    p_request_hash bytea DEFAULT NULL
 ) RETURNS TABLE (first_sequence bigint, last_sequence bigint, repeated boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = ledger, pg_temp
@@ -560,7 +565,7 @@ AS $$
 DECLARE
     epoch integer := begin_append();
     given append_staging[];
-    content bytea := sha256(convert_to(p_events::text, 'UTF8'));
+    content bytea := coalesce(p_request_hash, sha256(convert_to(p_events::text, 'UTF8')));
     known append_keys;
     before bigint;
 BEGIN
@@ -628,7 +633,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
     ORDER BY 2, 1
 $$;
 
-CREATE FUNCTION append_staged(p_batch uuid, p_history boolean DEFAULT false) RETURNS bigint
+CREATE FUNCTION append_staged(p_batch uuid, p_history boolean, p_events bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = ledger, pg_temp
 SET jit = off
@@ -639,19 +644,25 @@ AS $$
 DECLARE
     epoch integer := begin_append();
     key integer;
+    given append_staging[];
     appended bigint;
 BEGIN
     FOR key IN SELECT DISTINCT stripe(s.execution_id) FROM append_staging s WHERE s.batch = p_batch ORDER BY 1 LOOP
         PERFORM pg_advisory_xact_lock(19524, key);
     END LOOP;
-    appended := apply_batch(epoch, ARRAY(SELECT s FROM append_staging s WHERE s.batch = p_batch), p_history);
+    given := ARRAY(SELECT s FROM append_staging s WHERE s.batch = p_batch);
+    IF cardinality(given) <> p_events THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = format(
+            'batch: %s events were staged, but %s are there: stage the batch again', p_events, cardinality(given));
+    END IF;
+    appended := apply_batch(epoch, given, p_history);
     DELETE FROM append_staging s WHERE s.batch = p_batch;
     RETURN appended;
 END $$;
 
 CREATE FUNCTION clear_staging(older_than interval DEFAULT '1 day') RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
-    WITH cleared AS (DELETE FROM append_staging WHERE staged_at < clock_timestamp() - older_than RETURNING 1)
+    WITH cleared AS (DELETE FROM append_staging WHERE staged_at < clock_timestamp() - greatest(older_than, interval '1 hour') RETURNING 1)
     SELECT count(*) FROM cleared
 $$;
 

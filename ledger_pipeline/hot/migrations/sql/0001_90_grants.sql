@@ -12,7 +12,7 @@ GRANT INSERT ON append_staging, model_pricing, price_rules, price_sources TO led
 GRANT INSERT, UPDATE, DELETE ON customers, users, agents, drives TO ledger_application;
 GRANT SELECT, INSERT, UPDATE, DELETE ON execution_snapshots, feed_cursors TO ledger_application, ledger_archiver;
 GRANT EXECUTE ON FUNCTION
-    append(uuid, json, bigint, text, boolean), append_staged(uuid, boolean), staged_weeks(uuid, boolean),
+    append(uuid, json, bigint, text, boolean, bytea), append_staged(uuid, boolean, bigint), staged_weeks(uuid, boolean),
     make_leaf(text, date), missing_leaves(date[]), clear_staging(interval), discard_staged(uuid)
     TO ledger_application;
 GRANT EXECUTE ON FUNCTION
