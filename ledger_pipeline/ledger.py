@@ -95,10 +95,12 @@ class Ledger:
                 check_connection(url)
             if bring_up_to_date:
                 now = datetime.now(UTC)
-                if settings.database_url is None and not is_set_up(url):
+                ready = is_set_up(url)
+                if not ready and settings.database_url is None:
                     set_up(url, now)
+                    ready = True
                 check(url)
-                if not is_set_up(url):
+                if not ready:
                     raise SchemaMismatch("the database has no prices yet: run `ledger-pipeline migrate`")
                 with connect(url, autocommit=True) as connection:
                     make_leaves_ahead(connection, now)

@@ -73,8 +73,9 @@ def import_jsonl(
 
     The file is judged whole first. A malformed line, and every line of an execution that has one, is put aside under
     `rejects_dir`. Raises InvalidInput, with nothing stored, when the file can't be read or no execution of it can be
-    imported; AppendRefused, with nothing of that batch stored, for what only the database can refuse. Usage without a
-    `pricing_status` is priced from `book`, by default the ledger's at this moment.
+    imported; AppendRefused for what only the database can refuse: nothing of an execution of that batch is stored in
+    part, and the import may be repeated (see `append_many`). Usage without a `pricing_status` is priced
+    from `book`, by default the ledger's at this moment.
     """
     check_file(path)
     latest = latest_time(conn)
