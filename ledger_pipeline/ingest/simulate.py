@@ -66,7 +66,7 @@ def run_simulation(
             last = last_sequences(connection, ids)
         missing = [e for e in chunk if e.execution_id and (e.sequence or 0) > last.get(e.execution_id, 0)]
         if missing:
-            new += append_many(connection, missing, history=True, batch_size=len(missing))
+            new += append_many(connection, missing, history=True)
         seen += len(ids)
         done += len(chunk)
         if progress:
