@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger_pipeline.events.enums import StepType
+from ledger_pipeline.templates.form import listed
 from ledger_pipeline.templates.positions import Position, member
 
 _STEP_OUTPUT = re.compile(r"step_(\d+)_output")
+_CHECKED = re.compile(r"\{\{\s*(workflow|steps|previous_step|step_\d+_output)\b")
 ALLOWED = (
     "workflow.parameters.<name>, steps.<name>.output, step_<n>_output, previous_step.output, a loop's item, "
     "context.<name> or a bare name"
@@ -25,10 +27,12 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """All steps in document order, their places by name, loops by their items; `parameters` None: any name may come."""
+    """All steps in document order; their places by name; those of lists by the identity of their holder (0 at the top)
+    and their order; loops by their items. `parameters` None: names may come that nobody lists."""
 
     steps: Sequence[Position]
     index: Mapping[str, int]
+    lists: Mapping[tuple[int, int], Position]
     items: Mapping[str, Position]
     parameters: frozenset[str] | None
 
@@ -51,7 +55,9 @@ class Scope:
         text = "{{" + text + "}}"
         match parts:
             case []:
-                return Judgement(f"{text} is no variable: names are joined by dots")
+                # Other braces than a variable's occur in prompts; what begins like a checked one is meant as one.
+                checked = _CHECKED.match(text) is not None
+                return Judgement(f"{text} is no variable: names are joined by dots", doubtful=not checked)
             case [name, *_] if name in self._items():
                 return None
             case ["workflow", "parameters"]:
@@ -60,7 +66,7 @@ class Scope:
                 known = self.around.parameters
                 if known is None or name in known:
                     return None
-                return Judgement(f"{text}: the workflow has no parameter {name!r}", ", ".join(sorted(known)))
+                return Judgement(f"{text}: the workflow has no parameter {name!r}", listed(sorted(known)) or "none")
             case ["steps", name, "output", *_]:
                 return self._judge_step(text, name)
             case ["previous_step", "output", *_]:
@@ -79,19 +85,18 @@ class Scope:
         if nth is not None and self.knows(self.around.steps[nth]):
             return None
         what = f"no step is named {name!r}" if nth is None else f"{name!r} is not done when this step runs"
-        done = ", ".join(step.name for step in self.around.steps if self.knows(step))
-        return Judgement(f"{text}: {what}", done or "nothing: no step is done by then")
+        done = [step.name for step in self.around.steps if self.knows(step)]
+        return Judgement(f"{text}: {what}", listed(done) or "nothing: no step is done by then")
 
     def _judge_context(self, text: str, name: str) -> Judgement | None:
         if self.around.parameters is not None and name in self.around.parameters:
             return None
         output = _STEP_OUTPUT.fullmatch(name)
         if output:
-            top = [step for step in self.around.steps if step.parent is None]
-            order = int(output.group(1))
-            if order < len(top):
-                return self._judge_step(text, top[order].name)
-            return Judgement(f"{text}: there is no step {order}", f"0 to {len(top) - 1}, as far as they are done")
+            top = self.around.lists.get((0, int(output.group(1))))
+            if top is not None:
+                return self._judge_step(text, top.name)
+            return Judgement(f"{text}: there is no step {output.group(1)}", "the number of a top-level step, from 0")
         if name in self.around.items:
             where = self.around.items[name].where
             return Judgement(f"{text}: {name!r} is the item of {where}, known to the steps in it only")
@@ -124,7 +129,7 @@ class Scope:
         if not place.listed:
             return place.parent
         if place.parent is None or place.parent.type != StepType.PARALLEL:
-            for other in self.around.steps:
-                if other.parent is place.parent and other.listed and other.order == place.order - 1:
-                    return other
+            before = self.around.lists.get((id(place.parent) if place.parent else 0, place.order - 1))
+            if before is not None:
+                return before
         return Scope(place.parent, self.around).previous() if place.parent is not None else None

@@ -46,6 +46,7 @@ def variable_faults(
     surroundings = Surroundings(
         steps=steps,
         index={position.name: nth for nth, position in enumerate(steps)},
+        lists={(id(step.parent) if step.parent else 0, step.order): step for step in steps if step.listed},
         items={item_of(position): position for position in steps if position.type == StepType.LOOP},
         parameters=declared(document.get("parameters", {})),
     )
