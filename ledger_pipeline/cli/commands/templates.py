@@ -12,6 +12,8 @@ from ledger_pipeline.events.enums import ChangeType, TemplateStatus
 
 _drive_option = click.option("--drive", "drive_id", type=click.UUID, metavar="ID", help="In this drive.")
 _file = click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+_STATUSES = [status.value for status in TemplateStatus]
+_CHANGES = [change.value for change in ChangeType if change is not ChangeType.CREATE]
 _template = click.argument("template", metavar="NAME|ID")
 
 
@@ -47,7 +49,7 @@ def check(file: Path, as_json: bool) -> int:
 @_drive_option
 @click.option("--by", "created_by", type=click.UUID, metavar="ID", help="The user who saves.")
 @click.option("--expect", type=click.IntRange(0), metavar="N", help="Refuse unless N is the current version; 0: none.")
-@click.option("--change", type=click.Choice([c for c in ChangeType if c is not ChangeType.CREATE]), help="What kind.")
+@click.option("--change", type=click.Choice(_CHANGES), help="What kind.")
 @click.option("--summary", metavar="TEXT", help="What changed.")
 @json_option
 def save(
@@ -55,7 +57,7 @@ def save(
     drive_id: UUID | None,
     created_by: UUID | None,
     expect: int | None,
-    change: ChangeType | None,
+    change: str | None,
     summary: str | None,
     as_json: bool,
 ) -> None:
@@ -69,7 +71,7 @@ def save(
             drive_id=drive_id,
             created_by=created_by,
             expected_version=expect,
-            change_type=change,
+            change_type=ChangeType(change) if change else None,
             change_summary=summary,
         )
     if as_json:
@@ -86,7 +88,7 @@ def save(
 @_drive_option
 @click.option("--creator", type=click.UUID, metavar="ID", help="Made by this user.")
 @click.option("--category", metavar="C", help="Of this category.")
-@click.option("--status", type=click.Choice(list(TemplateStatus)), help="Of this status.")
+@click.option("--status", type=click.Choice(_STATUSES), help="Of this status.")
 @click.option("--public/--private", default=None, help="Public to the drive, or private.")
 @click.option("--tag", metavar="T", help="With this tag.")
 @click.option("--name", metavar="N", help="Of this name.")
@@ -97,7 +99,7 @@ def list_templates(
     drive_id: UUID | None,
     creator: UUID | None,
     category: str | None,
-    status: TemplateStatus | None,
+    status: str | None,
     public: bool | None,
     tag: str | None,
     name: str | None,
@@ -113,7 +115,7 @@ def list_templates(
             drive_id=drive_id,
             created_by=creator,
             category=category,
-            status=status,
+            status=TemplateStatus(status) if status else None,
             is_public=public,
             tag=tag,
             name=name,
@@ -176,12 +178,12 @@ def versions(template: str, drive_id: UUID | None, as_json: bool) -> None:
 
 @templates.command("status", epilog=example("ledger-pipeline templates status vm_deployment deprecated"))
 @_template
-@click.argument("status", type=click.Choice(list(TemplateStatus)))
+@click.argument("status", type=click.Choice(_STATUSES))
 @_drive_option
-def set_status(template: str, status: TemplateStatus, drive_id: UUID | None) -> None:
+def set_status(template: str, status: str, drive_id: UUID | None) -> None:
     """Move a template through its life; only active and, with a warning, deprecated ones run."""
     from ledger_pipeline.ledger import Ledger
 
     with Ledger.open() as ledger:
-        ledger.templates.set_status(ledger.templates.get(template, drive_id=drive_id).id, status)
+        ledger.templates.set_status(ledger.templates.get(template, drive_id=drive_id).id, TemplateStatus(status))
     click.echo(f"{template} is {status}")
