@@ -231,7 +231,11 @@ def derived_files() -> dict[Path, str]:
     return {
         SQL_FOLDER / "0001_15_enums.sql": enum_types() + "\n",
         SQL_FOLDER / "0001_20_events.sql": events_sql(),
-        SQL_FOLDER / "0001_40_append.sql": append_sql(),
+        SQL_FOLDER / "0002_10_append.sql": append_sql(),
+        SQL_FOLDER / "0002_10_append.down.sql": (SQL_FOLDER / "0001_40_append.sql")
+        .read_text()
+        .replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+        .replace("CREATE AGGREGATE", "CREATE OR REPLACE AGGREGATE"),
     }
 
 

@@ -1,29 +1,29 @@
 -- The only write path of events: checks a batch against the state machine, numbers, hashes and stores it, and moves
 -- heads and projections, all in the caller's transaction. Set-based: one event and fifty thousand take the same way.
 
-CREATE FUNCTION stripe(execution_id uuid) RETURNS integer
+CREATE OR REPLACE FUNCTION stripe(execution_id uuid) RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- 1,024 lock keys: one per execution would exhaust the lock table.
 RETURN get_byte(uuid_send(execution_id), 15) + 256 * (get_byte(uuid_send(execution_id), 14) & 3);
 
-CREATE FUNCTION marked(at bigint, status text) RETURNS text
+CREATE OR REPLACE FUNCTION marked(at bigint, status text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- Sorts by position and carries the status: max() over it is the last status, as last_value … IGNORE NULLS would be.
 RETURN (lpad(at::text, 19, '0') || status) COLLATE "C";
 
-CREATE FUNCTION chain_step(previous bytea, before_batch bytea, leaf bytea) RETURNS bytea
+CREATE OR REPLACE FUNCTION chain_step(previous bytea, before_batch bytea, leaf bytea) RETURNS bytea
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 BEGIN
     RETURN sha256(coalesce(previous, before_batch) || leaf);
 END $$;
 
-CREATE AGGREGATE chain_hash(before_batch bytea, leaf bytea) (SFUNC = chain_step, STYPE = bytea);
+CREATE OR REPLACE AGGREGATE chain_hash(before_batch bytea, leaf bytea) (SFUNC = chain_step, STYPE = bytea);
 
-CREATE FUNCTION leaf(e workflow_events) RETURNS bytea
+CREATE OR REPLACE FUNCTION leaf(e workflow_events) RETURNS bytea
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN sha256(convert_to(canonical_text(e), 'UTF8'));
 
-CREATE FUNCTION planned_steps(event_type text, payload json)
+CREATE OR REPLACE FUNCTION planned_steps(event_type text, payload json)
 RETURNS TABLE (
     step_id uuid, parent_step_id uuid, path text, step_order integer, step_name text, step_type text,
     agent_id uuid, agent_name text, template_step_id uuid, max_attempts integer, config jsonb, metadata jsonb
@@ -47,7 +47,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     )
 $$;
 
-CREATE FUNCTION begin_append() RETURNS integer
+CREATE OR REPLACE FUNCTION begin_append() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 -- What must hold before the first lock; answers the epoch.
 BEGIN
@@ -63,7 +63,7 @@ BEGIN
     RETURN assert_epoch();
 END $$;
 
-CREATE FUNCTION budget_breaches(given append_staging[]) RETURNS append_staging[]
+CREATE OR REPLACE FUNCTION budget_breaches(given append_staging[]) RETURNS append_staging[]
 LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
     -- BudgetExceeded rows that the batch lacks: each right after the usage that makes its execution's total cross.
     WITH batch AS (
@@ -121,7 +121,7 @@ LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
         AND NOT coalesce(n.unit = ANY (s.brought), false)
 $$;
 
-CREATE FUNCTION prepare_batch(p_epoch integer, p_tx bigint, given append_staging[], p_history boolean)
+CREATE OR REPLACE FUNCTION prepare_batch(p_epoch integer, p_tx bigint, given append_staging[], p_history boolean)
 RETURNS TABLE (stored workflow_events[], problem text)
 LANGUAGE plpgsql
 SET search_path = ledger, pg_temp
@@ -370,7 +370,7 @@ BEGIN
     JOIN chained c ON c.ordinal = d.ordinal;
 END $$;
 
-CREATE FUNCTION apply_batch(p_epoch integer, given append_staging[], p_history boolean) RETURNS bigint
+CREATE OR REPLACE FUNCTION apply_batch(p_epoch integer, given append_staging[], p_history boolean) RETURNS bigint
 LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
 -- Stores a batch and moves heads and projections; the caller holds the locks.
 DECLARE
@@ -432,7 +432,7 @@ BEGIN
     RETURN cardinality(stored);
 END $$;
 
-CREATE FUNCTION append(
+CREATE OR REPLACE FUNCTION append(
     p_execution_id uuid,
     p_events json,
     p_expected_sequence bigint DEFAULT NULL,
@@ -454,6 +454,8 @@ DECLARE
     before bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(19524, stripe(p_execution_id));
+    SELECT array_agg(e) INTO given FROM json_populate_recordset(NULL::append_staging, p_events) e;
+    PERFORM refuse_foreign_drives(ARRAY[p_execution_id], given);
     SELECT k.* INTO known FROM append_keys k WHERE k.execution_id = p_execution_id AND k.key = p_idempotency_key;
     IF FOUND THEN
         IF known.request_hash <> content THEN
@@ -468,7 +470,6 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'LG002', MESSAGE = format(
             'expected_sequence: %s was expected, but the execution''s last sequence is %s', p_expected_sequence, before);
     END IF;
-    SELECT array_agg(e) INTO given FROM json_populate_recordset(NULL::append_staging, p_events) e;
     IF EXISTS (SELECT FROM unnest(given) g WHERE g.execution_id IS DISTINCT FROM p_execution_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'execution_id: an event belongs to another execution';
     END IF;
@@ -483,41 +484,56 @@ BEGIN
     RETURN QUERY SELECT before + 1, last_sequence, false;
 END $$;
 
-CREATE FUNCTION staged_weeks(p_batch uuid, p_history boolean) RETURNS TABLE (event_type text, week date)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+CREATE OR REPLACE FUNCTION staged_weeks(p_batch uuid, p_history boolean) RETURNS TABLE (event_type text, week date)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = ledger, pg_temp
+-- A batch has no statistics: it would be taken for a row or two, and joined with itself row by row.
+SET enable_nestloop = off
+AS $$
     -- The leaves that a staged batch needs and that are not there yet.
+    WITH staged AS (
+        SELECT b.execution_id, b.event_type, b.ordinal, b.occurred_at, b.budget_usd, b.budget_tokens
+        FROM append_staging b
+        WHERE b.batch = p_batch AND b.staged_by = session_user
+    ),
+    -- Of another drive's execution the answer tells nothing.
+    known AS (
+        SELECT h.id, h.last_week, num_nonnulls(x.budget_usd, x.budget_tokens) > 0 AS has_budget
+        FROM execution_heads h
+        LEFT JOIN workflow_executions x ON x.id = h.id
+        WHERE h.id IN (SELECT s.execution_id FROM staged s)
+            AND ((SELECT sees_every_drive()) OR x.drive_id = ANY ((SELECT drives_with_access('read'))::uuid[]))
+    )
     SELECT DISTINCT w.event_type, w.week
     FROM (
         SELECT s.event_type, max(greatest(
-            week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END), l.first_open_week, h.last_week
+            week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END), l.first_open_week, k.last_week
         )) OVER (PARTITION BY s.execution_id ORDER BY s.ordinal) AS week
         FROM (
             SELECT b.execution_id, b.event_type, b.ordinal, b.occurred_at
-            FROM append_staging b
-            WHERE b.batch = p_batch
+            FROM staged b
             UNION ALL
             -- A usage may bring its execution's budget breach with it.
             SELECT b.execution_id, 'BudgetExceeded', b.ordinal, b.occurred_at
-            FROM append_staging b
-            WHERE b.batch = p_batch AND b.event_type = 'TokensUpdated' AND (
-                EXISTS (
-                    SELECT FROM append_staging c WHERE c.batch = p_batch AND c.execution_id = b.execution_id
-                        AND c.event_type = 'WorkflowCreated' AND num_nonnulls(c.budget_usd, c.budget_tokens) > 0)
-                OR EXISTS (
-                    SELECT FROM workflow_executions x
-                    WHERE x.id = b.execution_id AND num_nonnulls(x.budget_usd, x.budget_tokens) > 0))
+            FROM staged b
+            WHERE b.event_type = 'TokensUpdated' AND (
+                b.execution_id IN (
+                    SELECT c.execution_id FROM staged c
+                    WHERE c.event_type = 'WorkflowCreated' AND num_nonnulls(c.budget_usd, c.budget_tokens) > 0)
+                OR b.execution_id IN (SELECT k.id FROM known k WHERE k.has_budget))
         ) s
         CROSS JOIN ledger_state l
-        LEFT JOIN execution_heads h ON h.id = s.execution_id
+        LEFT JOIN known k ON k.id = s.execution_id
     ) w
-    JOIN missing_leaves(ARRAY(SELECT DISTINCT week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END) FROM append_staging s WHERE s.batch = p_batch)
-        || ARRAY(SELECT DISTINCT h.last_week FROM execution_heads h JOIN append_staging s ON s.execution_id = h.id WHERE s.batch = p_batch)
+    JOIN missing_leaves(
+        ARRAY(SELECT DISTINCT week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END) FROM staged s)
+        || ARRAY(SELECT DISTINCT k.last_week FROM known k)
         || ARRAY(SELECT l.first_open_week FROM ledger_state l WHERE isfinite(l.first_open_week))) m
         ON m.event_type = w.event_type AND m.week = w.week
     ORDER BY 2, 1
 $$;
 
-CREATE FUNCTION append_staged(p_batch uuid, p_history boolean, p_events bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION append_staged(p_batch uuid, p_history boolean, p_events bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = ledger, pg_temp
 SET jit = off
@@ -531,26 +547,30 @@ DECLARE
     given append_staging[];
     appended bigint;
 BEGIN
-    FOR key IN SELECT DISTINCT stripe(s.execution_id) FROM append_staging s WHERE s.batch = p_batch ORDER BY 1 LOOP
+    FOR key IN
+        SELECT DISTINCT stripe(s.execution_id) FROM append_staging s
+        WHERE s.batch = p_batch AND s.staged_by = session_user ORDER BY 1
+    LOOP
         PERFORM pg_advisory_xact_lock(19524, key);
     END LOOP;
-    given := ARRAY(SELECT s FROM append_staging s WHERE s.batch = p_batch);
+    given := ARRAY(SELECT s FROM append_staging s WHERE s.batch = p_batch AND s.staged_by = session_user);
     IF cardinality(given) <> p_events THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = format(
             'batch: %s events were staged, but %s are there: stage the batch again', p_events, cardinality(given));
     END IF;
+    PERFORM refuse_foreign_drives('{}', given);
     appended := apply_batch(epoch, given, p_history);
-    DELETE FROM append_staging s WHERE s.batch = p_batch;
+    DELETE FROM append_staging s WHERE s.batch = p_batch AND s.staged_by = session_user;
     RETURN appended;
 END $$;
 
-CREATE FUNCTION clear_staging(older_than interval DEFAULT '1 day') RETURNS bigint
+CREATE OR REPLACE FUNCTION clear_staging(older_than interval DEFAULT '1 day') RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
     WITH cleared AS (DELETE FROM append_staging WHERE staged_at < clock_timestamp() - greatest(older_than, interval '1 hour') RETURNING 1)
     SELECT count(*) FROM cleared
 $$;
 
-CREATE FUNCTION discard_staged(p_batch uuid) RETURNS void
+CREATE OR REPLACE FUNCTION discard_staged(p_batch uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
-    DELETE FROM append_staging WHERE batch = p_batch
+    DELETE FROM append_staging WHERE batch = p_batch AND staged_by = session_user
 $$;
