@@ -11,6 +11,8 @@ BEGIN
     END LOOP;
 END $$;
 
+DROP FUNCTION visible_users();
+
 REVOKE ALL ON admin_log FROM ledger_reader, ledger_application, ledger_service;
 REVOKE EXECUTE ON FUNCTION adopt(text, boolean) FROM ledger_service;
 REVOKE ALL ON model_pricing, price_rules, price_sources, customers, users, agents, drives FROM ledger_service;

@@ -55,6 +55,12 @@ CREATE POLICY readable ON drives FOR SELECT TO ledger_reader, ledger_application
 CREATE POLICY administered ON drives FOR UPDATE TO ledger_application
     USING (id = ANY ((SELECT drives_with_access('administer'))::uuid[]));
 
+CREATE FUNCTION visible_users() RETURNS uuid[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+    -- The acting user and the members of his drives.
+    SELECT array_agg(m.user_id) || acting_user() FROM drive_members m WHERE m.drive_id = ANY (drives_with_access('read'))
+$$;
+
 ALTER TABLE drive_members ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable ON drive_members FOR SELECT TO ledger_reader, ledger_application
     USING (drive_id = ANY ((SELECT drives_with_access('read'))::uuid[]));
@@ -62,7 +68,7 @@ CREATE POLICY added_by_administrators ON drive_members FOR INSERT TO ledger_appl
     WITH CHECK (
         drive_id = ANY ((SELECT drives_with_access('administer'))::uuid[])
         -- Somebody whom the administrator can see: otherwise this would tell whether any user exists.
-        AND EXISTS (SELECT FROM users u WHERE u.id = drive_members.user_id));
+        AND user_id = ANY ((SELECT visible_users())::uuid[]));
 CREATE POLICY changed_by_administrators ON drive_members FOR UPDATE TO ledger_application
     USING (drive_id = ANY ((SELECT drives_with_access('administer'))::uuid[]));
 CREATE POLICY removed_by_administrators ON drive_members FOR DELETE TO ledger_application
@@ -70,7 +76,7 @@ CREATE POLICY removed_by_administrators ON drive_members FOR DELETE TO ledger_ap
 
 ALTER TABLE users ENABLE ROW LEVEL SECURITY;
 CREATE POLICY oneself_and_fellow_members ON users FOR SELECT TO ledger_reader, ledger_application
-    USING (id = (SELECT acting_user()) OR id IN (SELECT m.user_id FROM drive_members m));
+    USING (id = ANY ((SELECT visible_users())::uuid[]));
 CREATE POLICY oneself ON users FOR UPDATE TO ledger_application
     USING (id = (SELECT acting_user()));
 
@@ -134,7 +140,7 @@ GRANT INSERT, UPDATE, DELETE ON customers, users, agents, drives, drive_members 
 GRANT INSERT ON model_pricing, price_rules, price_sources TO ledger_service;
 
 GRANT EXECUTE ON FUNCTION
-    sees_every_drive(), acting_user(), drives_with_access(drive_access), may(uuid, drive_access)
+    sees_every_drive(), acting_user(), drives_with_access(drive_access), may(uuid, drive_access), visible_users()
     TO ledger_reader, ledger_application, ledger_archiver, ledger_service;
 GRANT EXECUTE ON FUNCTION adopt(text, boolean) TO ledger_service;
 
