@@ -48,9 +48,7 @@ def world(server_url: str, module_ledger_url: str) -> Iterator[World]:
             (names["reader"], x.drive),
         )
         root.execute("ANALYZE")
-        as_ = {
-            name: resources.enter_context(logins.connect(module_ledger_url, login)) for name, login in names.items()
-        }
+        as_ = {name: resources.enter_context(logins.connect(module_ledger_url, login)) for name, login in names.items()}
         act_for(as_["application"], x.users["read"])
         yield World(module_ledger_url, logins, root, x, y, as_)
 

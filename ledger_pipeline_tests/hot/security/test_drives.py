@@ -96,7 +96,7 @@ def test_counts_and_sums_are_of_ones_own_drive(world: World, place: str) -> None
         "SELECT 1 FROM workflow_executions WHERE workflow_name LIKE '%%omega%%'",
         "SELECT 1 FROM execution_log WHERE message ~ 'omega'",
         "SELECT 1 FROM workflow_events WHERE payload::text LIKE '%%omega%%'",
-        "SELECT 1 FROM workflow_executions WHERE accumulated_context @> '{\"note\": \"omega-y\"}'",
+        'SELECT 1 FROM workflow_executions WHERE accumulated_context @> \'{"note": "omega-y"}\'',
         "SELECT 1 FROM workflow_templates WHERE tags @> '{omega-y}'",
         "SELECT 1 FROM templates_with_tags('{omega-y}')",
         "SELECT 1 FROM workflow_artifacts WHERE name = 'omega-y'",
@@ -129,7 +129,14 @@ def test_a_function_of_the_callers_sees_no_row_before_the_policy_does(world: Wor
         "CREATE OR REPLACE FUNCTION pg_temp.peek(seen text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS"
         " $$ BEGIN RAISE NOTICE '%', seen; RETURN true; END $$"
     )
-    for place in ("workflow_executions", "workflow_events", "execution_log", "users", "customers", "workflow_templates"):
+    for place in (
+        "workflow_executions",
+        "workflow_events",
+        "execution_log",
+        "users",
+        "customers",
+        "workflow_templates",
+    ):
         statement = sql.SQL("SELECT FROM {} t WHERE pg_temp.peek(t::text)").format(sql.Identifier(place))
         connection.execute(statement)
     assert noticed
@@ -195,7 +202,9 @@ EXECUTION: dict[str, Attempt] = {
     "another expected sequence": lambda c, w, i: append(c, i, [log()], expected_sequence=0),
     "an idempotency key that was used": lambda c, w, i: append(c, i, [log()], idempotency_key="first"),
     "the end": lambda c, w, i: append(c, i, [events.WorkflowCompleted(occurred_at=NOW)]),
-    "a step of it": lambda c, w, i: append(c, i, [events.StepCompleted(occurred_at=NOW, step_id=w.y.step, call_id=w.y.call)]),
+    "a step of it": lambda c, w, i: append(
+        c, i, [events.StepCompleted(occurred_at=NOW, step_id=w.y.step, call_id=w.y.call)]
+    ),
     "in bulk": lambda c, w, i: append_many(c, [log(execution_id=i)]),
     "in bulk, as history": lambda c, w, i: append_many(c, [log(execution_id=i)], history=True),
     "in bulk, among one's own": lambda c, w, i: append_many(c, [log(execution_id=w.x.execution), log(execution_id=i)]),
@@ -243,7 +252,9 @@ def test_an_execution_of_another_drive_is_as_one_that_does_not_exist(world: Worl
 @pytest.mark.parametrize("attempt", [*CREATION, *WITHIN])
 def test_an_id_of_another_drive_is_as_one_that_does_not_exist(world: World, attempt: str) -> None:
     of, tried = (CREATION | WITHIN)[attempt]
-    ids = {name: getattr(world.y, name) for name in ("drive", "customer", "agent", "template", "step", "call", "approval")}
+    ids = {
+        name: getattr(world.y, name) for name in ("drive", "customer", "agent", "template", "step", "call", "approval")
+    }
     same_words(world.as_["application"], world, tried, ids.get(of) or world.y.users["write"])
 
 
@@ -257,7 +268,9 @@ def test_a_link_to_another_drive_is_taken_as_any_and_tells_nothing(world: World,
 def test_a_reader_executes_in_his_drive(world: World) -> None:
     connection, execution = world.as_["application"], uuid.uuid4()
     append(connection, execution, beginning(world.x, plan=(), template_id=world.x.template), idempotency_key="once")
-    again = append(connection, execution, beginning(world.x, plan=(), template_id=world.x.template), idempotency_key="once")
+    again = append(
+        connection, execution, beginning(world.x, plan=(), template_id=world.x.template), idempotency_key="once"
+    )
     assert again.repeated
     append(connection, execution, [log()], expected_sequence=2)
     assert append_many(connection, [log(execution_id=execution)] * 3) == 3
@@ -266,7 +279,9 @@ def test_a_reader_executes_in_his_drive(world: World) -> None:
 
 def test_a_bulk_append_in_two_lanes_acts_for_the_same_user(world: World) -> None:
     rows = [log(execution_id=world.x.execution) for _ in range(10)]
-    others = [{**e.to_row(), "execution_id": UUID(int=nth << 64)} for nth in (1, 2) for e in beginning(world.x, plan=())]
+    others = [
+        {**e.to_row(), "execution_id": UUID(int=nth << 64)} for nth in (1, 2) for e in beginning(world.x, plan=())
+    ]
     assert append_many(world.as_["application"], [*others, *rows * 500]) == 5004
 
 
@@ -313,9 +328,10 @@ def test_a_staged_batch_is_its_logins_alone(world: World) -> None:
     other = world.as_["mapped"]
     assert other.execute("SELECT * FROM staged_weeks(%s, true)", (batch,)).fetchall() == []
     other.execute("SELECT discard_staged(%s)", (batch,))
-    assert "1 events were staged, but 0 are there" in refusal(
-        lambda: other.execute("SELECT append_staged(%s, false, 1)", (batch,))
-    )[1]
+    assert (
+        "1 events were staged, but 0 are there"
+        in refusal(lambda: other.execute("SELECT append_staged(%s, false, 1)", (batch,)))[1]
+    )
     row = world.as_["application"].execute("SELECT append_staged(%s, false, 1) AS n", (batch,)).fetchone()
     assert row == {"n": 1}
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -395,7 +411,12 @@ def test_changes_find_no_row_of_another_drive(world: World, change: str) -> None
 
 
 def test_what_python_looks_up_is_not_found_alike(world: World) -> None:
-    for of, own in ((Customer, world.y.customer), (User, world.y.users["read"]), (Agent, world.y.agent), (Drive, world.y.drive)):
+    for of, own in (
+        (Customer, world.y.customer),
+        (User, world.y.users["read"]),
+        (Agent, world.y.agent),
+        (Drive, world.y.drive),
+    ):
         unknown = uuid.uuid4()
         connection = world.as_["application"]
         hidden = refusal(lambda of=of, own=own: get(connection, of, own))
@@ -432,8 +453,12 @@ def test_a_page_of_a_drive_uses_its_index_under_the_policy(world: World) -> None
         found = json.dumps(plan(world.as_["reader"], question, world.x.drive))
         assert "workflow_executions_drive_status" in found
         assert "Seq Scan" not in found
-    found = json.dumps(plan(world.as_["reader"], "SELECT * FROM workflow_steps WHERE execution_id = %s", world.x.execution))
+    found = json.dumps(
+        plan(world.as_["reader"], "SELECT * FROM workflow_steps WHERE execution_id = %s", world.x.execution)
+    )
     assert '"Relation Name": "workflow_executions"' in found
     # A superuser's plan has nothing of the policies.
     assert "drives_with_access" not in json.dumps(plan(world.root, "SELECT * FROM workflow_executions LIMIT 50"))
-    assert "drives_with_access" not in json.dumps(plan(world.as_["service"], "SELECT * FROM workflow_executions LIMIT 50"))
+    assert "drives_with_access" not in json.dumps(
+        plan(world.as_["service"], "SELECT * FROM workflow_executions LIMIT 50")
+    )

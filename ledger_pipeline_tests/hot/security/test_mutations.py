@@ -202,7 +202,9 @@ def test_no_login_gets_at_the_record_another_way(world: World, leaf: str, kind: 
         "VACUUM FULL ledger.workflow_executions",
     ],
 )
-def test_what_stands_outside_a_transaction_is_refused_as_well(world: World, kind: str, statement: LiteralString) -> None:
+def test_what_stands_outside_a_transaction_is_refused_as_well(
+    world: World, kind: str, statement: LiteralString
+) -> None:
     before = fingerprint(world)
     database = sql.Identifier(world.root.info.dbname).as_string()
     connection = world.as_[kind]
@@ -236,7 +238,13 @@ def test_who_does_not_append_may_not(world: World, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["reader", "application", "plain"])
 @pytest.mark.parametrize(
     "call",
-    ["close_checkpoint()", "seal_week('2026-01-05')", "commit_week('2026-01-05', 1)", "drop_empty_leaves()", "adopt('x')"],
+    [
+        "close_checkpoint()",
+        "seal_week('2026-01-05')",
+        "commit_week('2026-01-05', 1)",
+        "drop_empty_leaves()",
+        "adopt('x')",
+    ],
 )
 def test_the_roll_is_the_archivers_and_adoption_the_services(world: World, kind: str, call: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -286,7 +294,8 @@ def test_temporary_objects_shadow_nothing_of_an_append(world: World, kind: str) 
                 world.as_["application"].execute("SELECT FROM workflow_executions").rowcount  # fmt: skip
             with pytest.raises(psycopg.Error, match="there is no execution"):
                 connection.execute(
-                    "SELECT ledger.append(%s, %s::json)", (world.y.execution, events_json([{"event_type": "LogRecorded"}]))
+                    "SELECT ledger.append(%s, %s::json)",
+                    (world.y.execution, events_json([{"event_type": "LogRecorded"}])),
                 )
     assert world.root.execute("SELECT FROM workflow_events WHERE execution_id = %s", (execution,)).rowcount == 2
 

@@ -34,7 +34,16 @@ class DriveStory:
     @property
     def ids(self) -> list[UUID]:
         """Every id that belongs to the drive."""
-        own = [self.drive, self.customer, self.agent, self.execution, self.step, self.call, self.approval, self.artifact]
+        own = [
+            self.drive,
+            self.customer,
+            self.agent,
+            self.execution,
+            self.step,
+            self.call,
+            self.approval,
+            self.artifact,
+        ]
         return [*own, *self.users.values(), *([self.template] if self.template else [])]
 
 

@@ -6,16 +6,19 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 DECLARE
     instant CONSTANT timestamptz := clock_timestamp();
     deleted bigint := (SELECT count(*) FROM gone);
+    closed bigint;
 BEGIN
     IF deleted = 0 THEN
         RETURN NULL;
     END IF;
     DELETE FROM execution_snapshots WHERE execution_id IN (SELECT g.id FROM gone g);
     UPDATE execution_heads SET pruned_at = instant WHERE id IN (SELECT g.id FROM gone g) AND pruned_at IS NULL;
-    -- Which ones: the heads with this pruned_at. A deletion that cascaded came through the owner's trigger.
+    GET DIAGNOSTICS closed = ROW_COUNT;
+    -- A prune has closed the heads before; a deletion closes them here. Which executions: the heads with this pruned_at.
     INSERT INTO admin_log (at, actor_id, action, object_kind, before, reason)
-    VALUES (instant, acting_user(), CASE pg_trigger_depth() WHEN 1 THEN 'prune' ELSE 'delete' END, TG_TABLE_NAME,
-        jsonb_build_object('count', deleted), nullif(current_setting('ledger.reason', true), ''));
+    SELECT max(h.pruned_at), acting_user(), CASE closed WHEN 0 THEN 'prune' ELSE 'delete' END, TG_TABLE_NAME,
+        jsonb_build_object('count', deleted), nullif(current_setting('ledger.reason', true), '')
+    FROM execution_heads h WHERE h.id IN (SELECT g.id FROM gone g);
     RETURN NULL;
 END $$;
 CREATE TRIGGER followed AFTER DELETE ON workflow_executions
