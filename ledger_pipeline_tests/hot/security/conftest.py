@@ -28,7 +28,7 @@ class World:
 def world(server_url: str, module_ledger_url: str) -> Iterator[World]:
     """Logins `reader` and `mapped` are the reading user of drive X; `application` acts for that user by the setting.
 
-    `administrator` and `writer` of X, and `reader_y` of Y, are logins of their own; `nobody` is a reader that is no user.
+    `administrator` and `writer` of X, and `reader_y` of Y, are logins of their own; `nobody` reads for no user.
     """
     with ExitStack() as resources:
         # Dropped last: a database of the module may still name them.

@@ -67,7 +67,8 @@ def test_people_drives_and_templates_are_recorded(world: World) -> None:
 def price(source: str) -> str:
     return (
         "INSERT INTO model_pricing (provider, model, usage_kind, usd_per_million, valid_from, known_from, source,"
-        f" operator_id, reason) VALUES ('p', '{uuid.uuid4()}', 'input_tokens', 1, now(), now(), '{source}', 'me', 'why')"
+        f" operator_id, reason)"
+        f" VALUES ('p', '{uuid.uuid4()}', 'input_tokens', 1, now(), now(), '{source}', 'me', 'why')"
     )
 
 
@@ -77,7 +78,8 @@ def test_an_administrators_price_is_recorded_and_a_catalogues_in_one_line(root: 
         root.execute(price("catalogue"))  # pyright: ignore[reportArgumentType]
         root.execute(
             "INSERT INTO price_sources (source, fetched_at, rank, status, content_hash, rows_new)"
-            " VALUES ('catalogue', now(), 0, 'loaded', sha256('x'), 1), ('catalogue', now(), 0, 'unchanged', sha256('x'), 0)"
+            " VALUES ('catalogue', now(), 0, 'loaded', sha256('x'), 1),"
+            " ('catalogue', now(), 0, 'unchanged', sha256('x'), 0)"
         )
     rows = [(row["object_kind"], row["after"]["source"]) for row in logged(root, "a price")]
     assert rows == [("model_pricing", "admin"), ("price_sources", "catalogue")]

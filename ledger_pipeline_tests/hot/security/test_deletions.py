@@ -46,8 +46,10 @@ def make_cold(root: Connection, story: DriveStory) -> None:
     """Says of an execution's weeks that they are committed to the cold store, as the roll does."""
     root.execute(
         "INSERT INTO archive_manifest (week, state, fencing_token, instance_id, events, first_epoch, first_tx,"
-        "  last_epoch, last_tx, checkpoint, hot_root, root, bytes, files, schema_version, written_at, verified_at, committed_at)"
-        " SELECT h.last_week, 'committed', 1, uuidv7(), 1, 1, 1, 1, 1, c.n, c.root, c.root, 1, '[]', 1, now(), now(), now()"
+        "  last_epoch, last_tx, checkpoint, hot_root, root, bytes, files, schema_version,"
+        "  written_at, verified_at, committed_at)"
+        " SELECT h.last_week, 'committed', 1, uuidv7(), 1, 1, 1, 1, 1, c.n, c.root, c.root, 1, '[]', 1,"
+        "  now(), now(), now()"
         " FROM execution_heads h, checkpoints c WHERE h.id = %s AND c.n = 1 ON CONFLICT DO NOTHING",
         (story.execution,),
     )

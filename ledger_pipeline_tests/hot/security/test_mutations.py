@@ -1,5 +1,6 @@
 """Nobody but a superuser changes what is recorded: every kind of login tries everything, on its own connection."""
 
+import json
 import uuid
 from typing import Any, LiteralString
 
@@ -24,7 +25,8 @@ TABLES = [
     *("checkpoints", "admin_log", "workflow_template_versions", "ledger_state", "ledger_epochs", "state_rules"),
 ]
 COLUMNS = {
-    "workflow_events": "mode", "type": "mode", "leaf": "mode", "execution_heads": "state", "workflow_executions": "mode",
+    "workflow_events": "mode", "type": "mode", "leaf": "mode",
+    "execution_heads": "state", "workflow_executions": "mode",
     "workflow_steps": "step_name", "executions": "model", "workflow_approvals": "subject", "workflow_artifacts": "name",
     "execution_log": "message", "append_keys": "key", "usage_keys": "model_call_id", "archive_manifest": "state",
     "checkpoints": "n", "admin_log": "reason", "workflow_template_versions": "change_summary",
@@ -60,7 +62,8 @@ ANYWHERE: list[LiteralString] = [
     "ALTER TABLE ledger.workflow_events DETACH PARTITION ledger.step_completed_events",
     "ALTER TABLE ledger.workflow_created_events DETACH PARTITION {leaf}",
     "CREATE TABLE ledger.mine (x integer)",
-    "CREATE TABLE ledger.mine PARTITION OF ledger.workflow_created_events FOR VALUES FROM ('1999-01-04') TO ('1999-01-11')",
+    "CREATE TABLE ledger.mine PARTITION OF ledger.workflow_created_events"
+    " FOR VALUES FROM ('1999-01-04') TO ('1999-01-11')",
     "CREATE TABLE public.mine (x uuid REFERENCES ledger.execution_heads (id))",
     "CREATE VIEW ledger.mine AS SELECT 1",
     "CREATE TYPE ledger.mine AS (x integer)",
@@ -118,14 +121,17 @@ ANYWHERE: list[LiteralString] = [
 
 def fingerprint(world: World) -> list[Any]:
     """What the tables hold, who owns them and who may do what with them."""
+    digest = "SELECT md5(string_agg(t::text, ' ' ORDER BY t::text)) AS digest FROM {} t"
     contents = [
-        world.root.execute(sql.SQL("SELECT md5(string_agg(t::text, ' ' ORDER BY t::text)) AS m FROM {} t").format(sql.Identifier(t))).fetchone()
-        for t in TABLES if t not in ("type", "leaf")
-    ]  # fmt: skip
+        world.root.execute(sql.SQL(digest).format(sql.Identifier(table))).fetchone()
+        for table in TABLES
+        if table not in ("type", "leaf")
+    ]
     return [
         *contents,
         *world.root.execute(
-            "SELECT oid, relname, relowner, relacl, relrowsecurity, relhastriggers, relispartition, relchecks FROM pg_class"
+            "SELECT oid, relname, relowner, relacl, relrowsecurity, relhastriggers, relispartition, relchecks"
+            " FROM pg_class"
             " WHERE relnamespace = 'ledger'::regnamespace AND relkind IN ('r', 'p', 'v') ORDER BY oid"
         ).fetchall(),
         *world.root.execute(
@@ -257,15 +263,18 @@ SHADOWS: list[LiteralString] = [
     "CREATE TEMP TABLE execution_heads (LIKE ledger.execution_heads)",
     "CREATE TEMP TABLE workflow_executions (LIKE ledger.workflow_executions)",
     "CREATE TEMP TABLE workflow_events (LIKE ledger.workflow_events)",
-    "CREATE TEMP TABLE append_keys (execution_id uuid, key text, request_hash bytea, first_sequence bigint, last_sequence bigint)",
+    "CREATE TEMP TABLE append_keys (execution_id uuid, key text, request_hash bytea,"
+    " first_sequence bigint, last_sequence bigint)",
     "CREATE TEMP TABLE ledger_state (LIKE ledger.ledger_state)",
-    "CREATE TEMP TABLE drive_members AS SELECT d.id AS drive_id, u.id AS user_id, 'administer'::ledger.drive_access AS access"
+    "CREATE TEMP TABLE drive_members AS SELECT d.id AS drive_id, u.id AS user_id,"
+    " 'administer'::ledger.drive_access AS access"
     " FROM (VALUES ({y}::uuid)) d (id), (VALUES ({me}::uuid)) u (id)",
     "CREATE TEMP TABLE users AS SELECT {me}::uuid AS id, session_user::text AS database_login",
     "CREATE TEMP VIEW state_rules AS SELECT NULL::text AS event_type",
     "CREATE TYPE pg_temp.server_identity AS (x integer)",
     "CREATE DOMAIN pg_temp.uuid AS text",
-    "CREATE FUNCTION pg_temp.drives_with_access(ledger.drive_access) RETURNS uuid[] LANGUAGE sql RETURN ARRAY[{y}::uuid]",
+    "CREATE FUNCTION pg_temp.drives_with_access(ledger.drive_access) RETURNS uuid[] LANGUAGE sql"
+    " RETURN ARRAY[{y}::uuid]",
     "CREATE FUNCTION pg_temp.sees_every_drive() RETURNS boolean LANGUAGE sql RETURN true",
     "CREATE FUNCTION pg_temp.pg_has_role(name, text, text) RETURNS boolean LANGUAGE sql RETURN true",
     "CREATE FUNCTION pg_temp.differ(uuid, uuid) RETURNS boolean LANGUAGE sql RETURN true",
@@ -301,9 +310,11 @@ def test_temporary_objects_shadow_nothing_of_an_append(world: World, kind: str) 
 
 
 def events_json(rows: list[Any]) -> str:
-    import json
-
-    return json.dumps([{"ordinal": nth * 4} | {k: v for k, v in row.items() if v is not None} for nth, row in enumerate(rows)], default=str)  # fmt: skip
+    given = [
+        {"ordinal": nth * 4} | {name: value for name, value in row.items() if value is not None}
+        for nth, row in enumerate(rows)
+    ]
+    return json.dumps(given, default=str)
 
 
 def test_a_refusal_reaches_python_as_the_ledgers_own(world: World) -> None:

@@ -63,8 +63,8 @@ OF_NO_DRIVE = {
 
 def test_every_function_is_executed_by_whom_it_was_reviewed_for(world: World) -> None:
     rows = world.root.execute(
-        "SELECT p.proname AS name, coalesce(array_agg(DISTINCT coalesce(r.rolname, 'PUBLIC')) FILTER (WHERE a.grantee IS"
-        " DISTINCT FROM p.proowner), '{}')::text[] AS roles FROM pg_proc p"
+        "SELECT p.proname AS name, coalesce(array_agg(DISTINCT coalesce(r.rolname, 'PUBLIC'))"
+        " FILTER (WHERE a.grantee IS DISTINCT FROM p.proowner), '{}')::text[] AS roles FROM pg_proc p"
         " CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a"
         " LEFT JOIN pg_roles r ON r.oid = a.grantee"
         " WHERE p.pronamespace = 'ledger'::regnamespace AND p.prorettype <> 'trigger'::regtype GROUP BY 1"
@@ -74,7 +74,8 @@ def test_every_function_is_executed_by_whom_it_was_reviewed_for(world: World) ->
 
 def test_no_trigger_function_is_anybodys(world: World) -> None:
     rows = world.root.execute(
-        "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'ledger'::regnamespace AND p.prorettype = 'trigger'::regtype"
+        "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'ledger'::regnamespace"
+        " AND p.prorettype = 'trigger'::regtype"
         " AND has_function_privilege('ledger_application', p.oid, 'EXECUTE')"
     ).fetchall()
     assert rows == []
@@ -91,10 +92,11 @@ def test_definer_functions_look_for_temporary_objects_last(world: World) -> None
 
 def test_everything_is_the_owners_who_has_no_login(world: World) -> None:
     rows = world.root.execute(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'ledger'::regnamespace AND relowner <> 'ledger_owner'::regrole"
+        "SELECT relname FROM pg_class WHERE relnamespace = 'ledger'::regnamespace"
+        " AND relowner <> 'ledger_owner'::regrole"
         " UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'ledger'::regnamespace"
         " AND proowner <> 'ledger_owner'::regrole"
-        " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'ledger\\_%' AND (rolcanlogin OR rolsuper OR rolbypassrls)"
+        " UNION ALL SELECT rolname FROM pg_roles WHERE (rolcanlogin OR rolsuper OR rolbypassrls)"
         " AND rolname IN ('ledger_owner', 'ledger_reader', 'ledger_application', 'ledger_archiver', 'ledger_service')"
     ).fetchall()
     assert rows == []

@@ -69,7 +69,8 @@ def template(connection: Connection, story: DriveStory, name: str, *, is_public:
     """A template of the drive's writer, with a version and a step."""
     row = connection.execute(
         "WITH made AS ("
-        "  INSERT INTO workflow_templates (drive_id, name, title, version, current_version, status, tags, created_by, is_public)"
+        "  INSERT INTO workflow_templates"
+        "  (drive_id, name, title, version, current_version, status, tags, created_by, is_public)"
         "  VALUES (%s, %s, %s, '1.0.0', 1, 'active', %s, %s, %s) RETURNING id),"
         " version AS (INSERT INTO workflow_template_versions"
         "  (template_id, version_number, version_tag, template_snapshot, change_type, breaking_changes)"

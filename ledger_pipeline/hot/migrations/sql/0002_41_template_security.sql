@@ -45,7 +45,11 @@ BEGIN
         EXECUTE format(
             'CREATE POLICY of_readable_templates ON %I FOR SELECT TO ledger_reader, ledger_application
              USING (EXISTS (SELECT FROM ledger.workflow_templates t WHERE t.id = template_id))', part);
-        EXECUTE format('CREATE POLICY written ON %I FOR INSERT TO ledger_application WITH CHECK (%s)', part, changeable);
+        EXECUTE format(
+            'CREATE POLICY written ON %I FOR INSERT TO ledger_application WITH CHECK (%s)', part,
+            -- A version says who made it.
+            changeable || CASE part WHEN 'workflow_template_versions'
+                THEN ' AND coalesce(created_by = (SELECT ledger.acting_user()), true)' ELSE '' END);
         EXECUTE format(
             'CREATE POLICY every_drive ON %I TO ledger_archiver, ledger_service USING (true) WITH CHECK (true)', part);
     END LOOP;
