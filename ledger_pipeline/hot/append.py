@@ -103,6 +103,9 @@ def _stage(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> UUID:
 
 def _store(connection: Connection, rows: Sequence[Mapping[str, Any]], history: bool) -> int:
     """Stages one batch, makes the leaves it needs when it is history, and appends it, all or none."""
+    if not rows:
+        # A lane that has nothing: its executions are all of the other one.
+        return 0
     with translated():
         batch = _stage(connection, rows)
         try:

@@ -292,7 +292,7 @@ def test_a_reader_executes_in_his_drive(world: World) -> None:
 def test_a_bulk_append_in_two_lanes_acts_for_the_same_user(world: World) -> None:
     rows = [log(execution_id=world.x.execution) for _ in range(10)]
     others = [
-        {**e.to_row(), "execution_id": UUID(int=nth << 64)} for nth in (1, 2) for e in beginning(world.x, plan=())
+        {**e.to_row(), "execution_id": UUID(int=(1 << 64) + nth)} for nth in (1, 2) for e in beginning(world.x, plan=())
     ]
     assert append_many(world.as_["application"], [*others, *rows * 500]) == 5004
 
