@@ -1,3 +1,7 @@
+RESET ROLE;
+REVOKE SELECT ON public.ledger_schema_version FROM ledger_reader, ledger_application, ledger_archiver, ledger_service;
+SET LOCAL ROLE ledger_owner;
+
 DROP FUNCTION refuse_foreign_drives(uuid[], append_staging[]);
 DROP FUNCTION create_drive(text, text);
 

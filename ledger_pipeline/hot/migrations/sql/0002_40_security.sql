@@ -17,6 +17,8 @@ BEGIN
     END LOOP;
 EXCEPTION WHEN unique_violation THEN NULL;
 END $$;
+-- Whoever opens the ledger looks which schema it has.
+GRANT SELECT ON public.ledger_schema_version TO ledger_reader, ledger_application, ledger_archiver, ledger_service;
 SET LOCAL ROLE ledger_owner;
 
 GRANT USAGE ON SCHEMA ledger TO ledger_service;
