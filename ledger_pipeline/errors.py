@@ -56,6 +56,10 @@ class NotFound(LedgerError):
     """What was asked for does not exist, hot or cold."""
 
 
+class PermissionDenied(LedgerError):
+    """What the caller's role or drives do not allow; it never tells whether what was named exists."""
+
+
 class ServerUnavailable(LedgerError):
     """The database cannot be reached or started."""
 

@@ -715,6 +715,8 @@ DECLARE
     before bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(19524, stripe(p_execution_id));
+    SELECT array_agg(e) INTO given FROM json_populate_recordset(NULL::append_staging, p_events) e;
+    PERFORM refuse_foreign_drives(ARRAY[p_execution_id], given);
     SELECT k.* INTO known FROM append_keys k WHERE k.execution_id = p_execution_id AND k.key = p_idempotency_key;
     IF FOUND THEN
         IF known.request_hash <> content THEN
@@ -729,7 +731,6 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'LG002', MESSAGE = format(
             'expected_sequence: %s was expected, but the execution''s last sequence is %s', p_expected_sequence, before);
     END IF;
-    SELECT array_agg(e) INTO given FROM json_populate_recordset(NULL::append_staging, p_events) e;
     IF EXISTS (SELECT FROM unnest(given) g WHERE g.execution_id IS DISTINCT FROM p_execution_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'execution_id: an event belongs to another execution';
     END IF;
@@ -745,36 +746,53 @@ BEGIN
 END $$;
 
 CREATE FUNCTION staged_weeks(p_batch uuid, p_history boolean) RETURNS TABLE (event_type text, week date)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = ledger, pg_temp
+-- A batch has no statistics: it would be taken for a row or two, and joined with itself row by row.
+SET enable_nestloop = off
+AS $$
     -- The leaves that a staged batch needs and that are not there yet.
-    SELECT DISTINCT w.event_type, w.week
-    FROM (
-        SELECT s.event_type, max(greatest(
-            week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END), l.first_open_week, h.last_week
-        )) OVER (PARTITION BY s.execution_id ORDER BY s.ordinal) AS week
+    WITH staged AS MATERIALIZED (
+        SELECT
+            b.execution_id, b.event_type, b.ordinal, num_nonnulls(b.budget_usd, b.budget_tokens) > 0 AS has_budget,
+            week_of(CASE WHEN p_history THEN b.occurred_at ELSE clock_timestamp() END) AS week
+        FROM append_staging b
+        WHERE b.batch = p_batch AND b.staged_by = session_user
+    ),
+    ids AS (
+        SELECT array_agg(DISTINCT s.execution_id) AS ids FROM staged s
+    ),
+    executions AS (
+        SELECT x.id, x.drive_id, num_nonnulls(x.budget_usd, x.budget_tokens) > 0 AS has_budget
+        FROM workflow_executions x
+        WHERE x.id = ANY ((SELECT i.ids FROM ids i)::uuid[])
+    ),
+    -- Of another drive's execution the answer tells nothing.
+    known AS (
+        SELECT h.id, h.last_week, x.has_budget
+        FROM (SELECT * FROM execution_heads WHERE id = ANY ((SELECT i.ids FROM ids i)::uuid[])) h
+        LEFT JOIN executions x ON x.id = h.id
+        WHERE (SELECT sees_every_drive()) OR x.drive_id = ANY ((SELECT drives_with_access('read'))::uuid[])
+    ),
+    weeks AS (
+        SELECT s.event_type, max(greatest(s.week, l.first_open_week, k.last_week))
+            OVER (PARTITION BY s.execution_id ORDER BY s.ordinal) AS week
         FROM (
-            SELECT b.execution_id, b.event_type, b.ordinal, b.occurred_at
-            FROM append_staging b
-            WHERE b.batch = p_batch
+            SELECT b.execution_id, b.event_type, b.ordinal, b.week FROM staged b
             UNION ALL
             -- A usage may bring its execution's budget breach with it.
-            SELECT b.execution_id, 'BudgetExceeded', b.ordinal, b.occurred_at
-            FROM append_staging b
-            WHERE b.batch = p_batch AND b.event_type = 'TokensUpdated' AND (
-                EXISTS (
-                    SELECT FROM append_staging c WHERE c.batch = p_batch AND c.execution_id = b.execution_id
-                        AND c.event_type = 'WorkflowCreated' AND num_nonnulls(c.budget_usd, c.budget_tokens) > 0)
-                OR EXISTS (
-                    SELECT FROM workflow_executions x
-                    WHERE x.id = b.execution_id AND num_nonnulls(x.budget_usd, x.budget_tokens) > 0))
+            SELECT b.execution_id, 'BudgetExceeded', b.ordinal, b.week
+            FROM staged b
+            WHERE b.event_type = 'TokensUpdated' AND (
+                b.execution_id IN (SELECT c.execution_id FROM staged c WHERE c.has_budget)
+                OR b.execution_id IN (SELECT k.id FROM known k WHERE k.has_budget))
         ) s
         CROSS JOIN ledger_state l
-        LEFT JOIN execution_heads h ON h.id = s.execution_id
-    ) w
-    JOIN missing_leaves(ARRAY(SELECT DISTINCT week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END) FROM append_staging s WHERE s.batch = p_batch)
-        || ARRAY(SELECT DISTINCT h.last_week FROM execution_heads h JOIN append_staging s ON s.execution_id = h.id WHERE s.batch = p_batch)
-        || ARRAY(SELECT l.first_open_week FROM ledger_state l WHERE isfinite(l.first_open_week))) m
-        ON m.event_type = w.event_type AND m.week = w.week
+        LEFT JOIN known k ON k.id = s.execution_id
+    )
+    SELECT DISTINCT w.event_type, w.week
+    FROM weeks w
+    JOIN missing_leaves(ARRAY(SELECT DISTINCT v.week FROM weeks v)) m ON m.event_type = w.event_type AND m.week = w.week
     ORDER BY 2, 1
 $$;
 
@@ -790,16 +808,20 @@ DECLARE
     given append_staging[];
     appended bigint;
 BEGIN
-    FOR key IN SELECT DISTINCT stripe(s.execution_id) FROM append_staging s WHERE s.batch = p_batch ORDER BY 1 LOOP
+    FOR key IN
+        SELECT DISTINCT stripe(s.execution_id) FROM append_staging s
+        WHERE s.batch = p_batch AND s.staged_by = session_user ORDER BY 1
+    LOOP
         PERFORM pg_advisory_xact_lock(19524, key);
     END LOOP;
-    given := ARRAY(SELECT s FROM append_staging s WHERE s.batch = p_batch);
+    given := ARRAY(SELECT s FROM append_staging s WHERE s.batch = p_batch AND s.staged_by = session_user);
     IF cardinality(given) <> p_events THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = format(
             'batch: %s events were staged, but %s are there: stage the batch again', p_events, cardinality(given));
     END IF;
+    PERFORM refuse_foreign_drives('{}', given);
     appended := apply_batch(epoch, given, p_history);
-    DELETE FROM append_staging s WHERE s.batch = p_batch;
+    DELETE FROM append_staging s WHERE s.batch = p_batch AND s.staged_by = session_user;
     RETURN appended;
 END $$;
 
@@ -811,7 +833,7 @@ $$;
 
 CREATE FUNCTION discard_staged(p_batch uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
-    DELETE FROM append_staging WHERE batch = p_batch
+    DELETE FROM append_staging WHERE batch = p_batch AND staged_by = session_user
 $$;
 
 -- Moves the projections by the events just stored; the same rules as the fold.
