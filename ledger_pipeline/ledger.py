@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from uuid import UUID
 
-from ledger_pipeline.errors import NotFound, SchemaMismatch
+from ledger_pipeline.errors import InvalidInput, NotFound, SchemaMismatch
 from ledger_pipeline.events import Event, TokensUpdated
 from ledger_pipeline.hot.append import Appended, append, append_many, hash_of_request
 from ledger_pipeline.hot.database import Connection, connect
@@ -25,6 +25,7 @@ from ledger_pipeline.settings import Settings
 if TYPE_CHECKING:
     import duckdb
 
+    from ledger_pipeline.cold.prune import Pruned
     from ledger_pipeline.events.state import ExecutionState
     from ledger_pipeline.queries.answers import Queries
     from ledger_pipeline.replay.verify import Report
@@ -280,3 +281,25 @@ class Ledger:
 
         with connect(self.url, autocommit=True) as working:
             return build(working, self.settings, now, progress=progress, full=full)
+
+    def prune(
+        self,
+        now: datetime,
+        after_days: int | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> "Pruned":
+        """Prunes ended executions whose events are all cold and in the published marts; see `cold.prune`.
+
+        Days: those of the setting; raises InvalidInput when neither says how many.
+        """
+        from ledger_pipeline.cold.prune import prune
+        from ledger_pipeline.marts.coverage import published_position
+
+        days = self.settings.prune_after_days if after_days is None else after_days
+        if days is None:
+            raise InvalidInput("pruning is off: set LEDGER_PRUNE_AFTER_DAYS, or say after how many days")
+        with connect(self.url, autocommit=True) as working:
+            held = published_position(working, self.settings)
+            return prune(working, held, now, days, dry_run=dry_run, progress=progress)
