@@ -23,9 +23,9 @@ def settings(module_ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    """A ledger that holds 150 days of traffic, all hot, and marts of it."""
+    """A ledger that holds 130 days of traffic, all hot, and marts of it."""
     with Ledger.open(settings) as opened:
-        opened.simulate(90, 150, 7, NOW)
+        opened.simulate(90, 130, 7, NOW)
         opened.build_marts(NOW)
         yield opened
 
