@@ -27,7 +27,9 @@ KEY_IN_EXECUTION = (whole,)
 _EXACT_TEXT = ("payload", "leaf", "hash")
 _COLUMNS = tuple(name for name in EVENT_COLUMNS if name not in _EXACT_TEXT)
 _SQL = Path(__file__).parent / "sql"
-_HOT = {name: cast("LiteralString", (_SQL / f"{name}.sql").read_text()) for name in ("audit_hot", "errors_hot")}
+_HOT: dict[str, LiteralString] = {
+    name: cast("LiteralString", (_SQL / f"{name}.sql").read_text()) for name in ("audit_hot", "errors_hot")
+}
 _COLD = {name: (_SQL / f"{name}.sql").read_text() for name in ("audit_cold", "errors_cold")}
 _BOUNDS = """
     SELECT
@@ -140,7 +142,7 @@ def hot_statement(
     ]
     if "event_type" in request.filters:
         conditions.append(sql.SQL(" AND event_type = {}").format(sql.Literal(request.filters["event_type"])))
-    conditions += [sql.SQL(text).format(sql.Placeholder(of)) for of, text in _conditions(request)]
+    conditions += [sql.SQL(text).format(sql.Placeholder(given)) for given, text in _conditions(request)]
     if request.after:
         conditions.append(
             sql.SQL(" AND (week, occurred_at, execution_id, sequence) < ({}, {}, {}, {})").format(

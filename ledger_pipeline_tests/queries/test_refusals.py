@@ -28,7 +28,8 @@ def ledger(module_ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     with Ledger.open(settings) as opened:
         for _ in range(3):
             opened.append(
-                uuid4(), [events.WorkflowCreated(occurred_at=NOW, workflow_name="w"), events.WorkflowStarted(occurred_at=NOW)]
+                uuid4(),
+                [events.WorkflowCreated(occurred_at=NOW, workflow_name="w"), events.WorkflowStarted(occurred_at=NOW)],
             )
         yield opened
 
@@ -55,16 +56,16 @@ def test_a_page_size_is_from_1_to_500(queries: Queries, size: Any) -> None:
 @pytest.mark.parametrize("cursor", ["", "x", "☃", "e30", "W10", "WyJleGVjdXRpb25zIl0", "A" * 10_000, "null"])
 def test_a_cursor_that_is_none_is_refused(queries: Queries, cursor: str) -> None:
     for answer in answers(queries):
-        with pytest.raises(InvalidInput, match="^cursor: "):
+        with pytest.raises(InvalidInput, match=r"^cursor: "):
             answer(cursor=cursor)
 
 
 @pytest.mark.mission("C3")
 def test_a_cursor_of_another_answer_or_of_other_filters_is_refused(queries: Queries) -> None:
     cursor = queries.executions(page_size=1).next_cursor
-    with pytest.raises(InvalidInput, match="^cursor: it belongs to another answer or to other filters"):
+    with pytest.raises(InvalidInput, match=r"^cursor: it belongs to another answer or to other filters"):
         queries.running(cursor=cursor)
-    with pytest.raises(InvalidInput, match="^cursor: it belongs to another answer or to other filters"):
+    with pytest.raises(InvalidInput, match=r"^cursor: it belongs to another answer or to other filters"):
         queries.executions(cursor=cursor, mode="batch")
 
 
@@ -76,11 +77,10 @@ def test_no_altered_cursor_gets_past_its_reader(values: list[Any]) -> None:
     forged = base64.urlsafe_b64encode(json.dumps([of_answer, digest, *values]).encode()).decode()
     try:
         request = Request.of("executions", {}, forged, 1, KEY)
-    except InvalidInput as refusal:
-        assert str(refusal).startswith("cursor: ")
-    else:
-        assert request.after
-        assert isinstance(request.after[1], UUID)
+    except InvalidInput:
+        return
+    assert request.after
+    assert isinstance(request.after[1], UUID)
 
 
 @pytest.mark.mission("C3")

@@ -1,6 +1,7 @@
 """Every answer is the same while everything is hot, once it was rolled, and once it was pruned."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,14 +11,14 @@ import pytest
 from ledger_pipeline.events.enums import ArtifactType, ExecutionStatus
 from ledger_pipeline.hot.database import connect
 from ledger_pipeline.ledger import Ledger
+from ledger_pipeline.queries.answers import Queries
 from ledger_pipeline_tests.queries.conftest import NOW, all_pages
 
 Answers = dict[str, Any]
 
 
-def answers(ledger: Ledger, now: datetime) -> Answers:
+def answers(queries: Queries, now: datetime) -> Answers:
     """What a user may ask, of everything and filtered."""
-    queries = ledger.queries
     executions = all_pages(queries.executions, page_size=25)
     first = executions[0]
     since, until = now - timedelta(days=120), now - timedelta(days=60)
@@ -56,15 +57,18 @@ def answers(ledger: Ledger, now: datetime) -> Answers:
 @pytest.fixture(scope="module")
 def stages(ledger: Ledger) -> Iterator[dict[str, Answers]]:
     """The answers at each stage of a ledger's life."""
-    stages = {"hot": answers(ledger, NOW)}
-    ledger.roll(NOW)
-    stages["rolled"] = answers(ledger, NOW)
-    ledger.build_marts(NOW)
-    assert ledger.prune(NOW, 97).executions > 5
-    stages["partly pruned"] = answers(ledger, NOW)
-    assert ledger.prune(NOW, 0).executions > 1
-    stages["pruned"] = answers(ledger, NOW)
-    return stages
+    # One connection for all: a new one reads the catalogue of hundreds of leaves first.
+    with connect(ledger.url, autocommit=True) as connection:
+        queries = Queries(ledger.settings, lambda: nullcontext(connection))
+        stages = {"hot": answers(queries, NOW)}
+        ledger.roll(NOW)
+        stages["rolled"] = answers(queries, NOW)
+        ledger.build_marts(NOW)
+        assert ledger.prune(NOW, 97).executions > 5
+        stages["partly pruned"] = answers(queries, NOW)
+        assert ledger.prune(NOW, 0).executions > 1
+        stages["pruned"] = answers(queries, NOW)
+        yield stages
 
 
 @pytest.mark.mission("C3")
