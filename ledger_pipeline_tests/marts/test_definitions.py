@@ -14,6 +14,7 @@ EACH = pytest.mark.parametrize("mart", marts().values(), ids=lambda mart: mart.n
 PROMISED = {
     *("model_usage", "executions", "steps", "agent_calls", "approvals"),
     *("cost_daily", "cost_by_execution", "cost_by_mode", "daily_cost_summary", "user_workflow_summary"),
+    *("billing_records", "observability_metrics"),
     *("audit_log", "budget_breaches", "cost_anomalies", "unpriced_usage", "pricing_history", "reconciliation"),
 }
 
