@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from typing_extensions import Unpack
@@ -17,18 +17,31 @@ from ledger_pipeline.queries.executions import ExecutionSummary
 from ledger_pipeline.queries.filters import (
     ArtifactFilters,
     AuditFilters,
+    BillingFilters,
     CostFilters,
     ErrorFilters,
     ExecutionFilters,
+    MetricFilters,
     RunningFilters,
     checked,
     id_of,
 )
-from ledger_pipeline.queries.from_marts import COST_BY_MODE, ModeCost, PageAsOf
+from ledger_pipeline.queries.from_marts import (
+    BILLING,
+    COST_BY_MODE,
+    METRICS,
+    BillingRecord,
+    MartAnswer,
+    Metric,
+    ModeCost,
+    PageAsOf,
+)
 from ledger_pipeline.queries.history import Artifact, ExecutionHistory
 from ledger_pipeline.queries.pages import DEFAULT_PAGE_SIZE, Page, Request
 from ledger_pipeline.queries.statistics import UserStatistics, user_statistics
 from ledger_pipeline.settings import Settings
+
+T = TypeVar("T")
 
 
 class Queries:
@@ -109,10 +122,19 @@ class Queries:
         self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[CostFilters]
     ) -> PageAsOf[ModeCost]:
         """Cost by mode, user and month, as of the marts' last build; raises NotFound when there is none."""
-        given = checked("cost_by_mode", CostFilters, filters)
-        request = Request.of("cost_by_mode", given, cursor, page_size, COST_BY_MODE.parts)
-        with self._marts() as marts:
-            return COST_BY_MODE.page(marts, request)
+        return self._from_marts(COST_BY_MODE, checked("cost_by_mode", CostFilters, filters), cursor, page_size)
+
+    def billing(
+        self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[BillingFilters]
+    ) -> PageAsOf[BillingRecord]:
+        """What is billed, by period, customer, user and model, as of the marts' last build; NotFound likewise."""
+        return self._from_marts(BILLING, checked("billing", BillingFilters, filters), cursor, page_size)
+
+    def metrics(
+        self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[MetricFilters]
+    ) -> PageAsOf[Metric]:
+        """Metrics by type, period and user, as of the marts' last build; NotFound likewise."""
+        return self._from_marts(METRICS, checked("metrics", MetricFilters, filters), cursor, page_size)
 
     def _executions(
         self, answer: str, given: dict[str, Any], cursor: str | None, page_size: int
@@ -120,6 +142,13 @@ class Queries:
         request = Request.of(answer, given, cursor, page_size, of_executions.KEY)
         with self._reading() as connection:
             return of_executions.executions(connection, self._marts, request)
+
+    def _from_marts(
+        self, answer: MartAnswer[T], given: dict[str, Any], cursor: str | None, page_size: int
+    ) -> PageAsOf[T]:
+        request = Request.of(answer.name, given, cursor, page_size, answer.parts)
+        with self._marts() as marts:
+            return answer.page(marts, request)
 
     @contextmanager
     def _reading(self) -> Generator[Connection]:

@@ -1,7 +1,7 @@
 """The filters of each answer: their names, what each may be, and the refusal of anything else."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
@@ -90,6 +90,33 @@ class CostFilters(TypedDict, total=False):
     user: UUID
     mode: Name
     month: Month
+
+
+class BillingFilters(TypedDict, total=False):
+    """Of billing; the period is the UTC month that is billed."""
+
+    __pydantic_config__ = _STRICT  # pyright: ignore[reportGeneralTypeIssues]
+    period: Month
+    user: UUID
+    customer: UUID
+    model: Name
+
+
+class MetricFilters(TypedDict, total=False):
+    """Of metrics; `period_from` is included, `period_to` is not."""
+
+    __pydantic_config__ = _STRICT  # pyright: ignore[reportGeneralTypeIssues]
+    metric_type: Literal[
+        "token_usage", "cost", "execution_time", "error_rate", "tool_success_rate", "workflow_success_rate"
+    ]
+    aggregation_period: Literal["hour", "day", "week", "month"]
+    user: UUID
+    dimension: Literal["all", "model", "mode", "tool"]
+    model: Name
+    mode: Name
+    tool: Name
+    period_from: AwareDatetime
+    period_to: AwareDatetime
 
 
 def checked(answer: str, kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from ledger_pipeline.queries.pages import Page, Part, Request, optional, text
+from ledger_pipeline.queries.pages import Page, Part, Request, instant, optional, text
 from ledger_pipeline.queries.pruned import Marts
 
 T = TypeVar("T")
@@ -22,11 +22,11 @@ class PageAsOf(Page[T]):
 
 @dataclass(frozen=True)
 class MartAnswer(Generic[T]):
-    """A mart as an answer: the values of its items, the columns that filters compare, and the key of its order."""
+    """A mart as an answer: the values of its items, what each filter compares, and the key of its order."""
 
     name: str
     item: type[T]
-    columns: dict[str, str]
+    conditions: dict[str, str]
     key: tuple[tuple[str, str, Part], ...]
     """Column, its type in DuckDB, and how a cursor's part is read; together they are the mart's grain."""
 
@@ -46,7 +46,7 @@ class MartAnswer(Generic[T]):
 
     def statement(self, names: Sequence[str], request: Request) -> tuple[str, dict[str, Any]]:
         """The statement of a page, with its parameters; NULL comes last, as in DuckDB's comparison of rows."""
-        conditions = [f"{self.columns[name]} = ${name}" for name in request.filters]
+        conditions = [f"{self.conditions[name]} ${name}" for name in request.filters]
         parameters: dict[str, Any] = {name: _parameter(value) for name, value in request.filters.items()}
         order = ", ".join(column for column, _, _ in self.key)
         if request.after:
@@ -78,11 +78,96 @@ class ModeCost:
     corrected_cost_usd: Decimal | None
 
 
+@dataclass(frozen=True)
+class BillingRecord:
+    """What a user and customer are billed in a UTC month for a model: usage, or an adjustment of an earlier month.
+
+    `cost_usd` is exact, `billed_amount` it rounded once to cents; both None where nothing of it has a price.
+    """
+
+    user_id: UUID | None
+    customer_id: UUID | None
+    period: str
+    model: str | None
+    record_type: str
+    adjusts_period: str | None
+    month: str
+    calls: int
+    unpriced_calls: int
+    corrections: int
+    tokens_in: int
+    tokens_out: int
+    total_tokens: int
+    cost_usd: Decimal | None
+    billed_amount: Decimal | None
+    currency: str
+    estimated_cost_usd: Decimal | None
+    closes_on: date
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of one user in one period, about everything or about one model, mode or tool."""
+
+    metric_type: str
+    aggregation_period: str
+    period_start: datetime
+    user_id: UUID | None
+    dimension: str
+    model: str | None
+    mode: str | None
+    tool: str | None
+    value: Decimal | None
+    unit: str
+    numerator: Decimal | None
+    denominator: int
+    estimated_cost_usd: Decimal | None
+
+
 COST_BY_MODE = MartAnswer(
     name="cost_by_mode",
     item=ModeCost,
-    columns={"user": "user_id", "mode": "mode", "month": "month"},
+    conditions={"user": "user_id =", "mode": "mode =", "month": "month ="},
     key=(("mode", "VARCHAR", optional(text)), ("user_id", "UUID", optional(UUID)), ("month", "VARCHAR", text)),
+)
+
+BILLING = MartAnswer(
+    name="billing_records",
+    item=BillingRecord,
+    conditions={"period": "period =", "user": "user_id =", "customer": "customer_id =", "model": "model ="},
+    key=(
+        ("period", "VARCHAR", text),
+        ("customer_id", "UUID", optional(UUID)),
+        ("user_id", "UUID", optional(UUID)),
+        ("model", "VARCHAR", optional(text)),
+        ("record_type", "VARCHAR", text),
+        ("month", "VARCHAR", text),
+    ),
+)
+METRICS = MartAnswer(
+    name="observability_metrics",
+    item=Metric,
+    conditions={
+        "metric_type": "metric_type =",
+        "aggregation_period": "aggregation_period =",
+        "user": "user_id =",
+        "dimension": "dimension =",
+        "model": "model =",
+        "mode": "mode =",
+        "tool": "tool =",
+        "period_from": "period_start >=",
+        "period_to": "period_start <",
+    },
+    key=(
+        ("metric_type", "VARCHAR", text),
+        ("aggregation_period", "VARCHAR", text),
+        ("period_start", "TIMESTAMPTZ", instant),
+        ("user_id", "UUID", optional(UUID)),
+        ("dimension", "VARCHAR", text),
+        ("model", "VARCHAR", optional(text)),
+        ("mode", "VARCHAR", optional(text)),
+        ("tool", "VARCHAR", optional(text)),
+    ),
 )
 
 

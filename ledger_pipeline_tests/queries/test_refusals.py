@@ -41,7 +41,8 @@ def queries(ledger: Ledger) -> Queries:
 
 
 def answers(queries: Queries) -> list[Callable[..., Page[Any]]]:
-    return [queries.executions, queries.running, queries.audit, queries.errors, queries.cost_by_mode]
+    of_marts = [queries.cost_by_mode, queries.billing, queries.metrics]
+    return [queries.executions, queries.running, queries.audit, queries.errors, *of_marts]
 
 
 @pytest.mark.mission("C3")
@@ -125,8 +126,9 @@ def test_ids_that_are_none_and_executions_that_are_not_there(queries: Queries) -
 
 @pytest.mark.mission("C3")
 def test_answers_of_the_marts_say_how_to_get_them(queries: Queries) -> None:
-    with pytest.raises(NotFound, match="ledger-pipeline daily"):
-        queries.cost_by_mode()
+    for answer in (queries.cost_by_mode, queries.billing, queries.metrics):
+        with pytest.raises(NotFound, match="ledger-pipeline daily"):
+            answer()
 
 
 @pytest.mark.mission("C3")

@@ -33,6 +33,8 @@ def answers(queries: Queries, now: datetime) -> Answers:
         "errors": all_pages(queries.errors),
         "running": all_pages(queries.running),
         "cost by mode": all_pages(queries.cost_by_mode, page_size=50),
+        "billing": all_pages(queries.billing, page_size=50),
+        "metrics": all_pages(queries.metrics, page_size=500, aggregation_period="month"),
     }
     for name in ("user", "drive", "customer", "agent"):
         value = next(value for one in executions if (value := getattr(one, f"{name}_id")))

@@ -147,6 +147,37 @@ def cost_by_mode(as_json: bool, **asked: Any) -> None:
     _show(_page_of("cost_by_mode", asked), as_json, columns, right=tuple(columns)[3:])
 
 
+@query.command(epilog=example("ledger-pipeline query billing --period 2026-11"))
+@click.option("--period", help="UTC month that is billed, YYYY-MM.")
+@_id("user", "On whose behalf it ran.")
+@_id("customer", "Who pays.")
+@click.option("--model")
+@_paged
+def billing(as_json: bool, **asked: Any) -> None:
+    """List what is billed by month, customer, user and model, as of the last build of the marts."""
+    columns = {"period": "period", "type": "record_type", "month": "month", "customer": "customer_id"}
+    columns |= {"user": "user_id", "model": "model", "calls": "calls", "tokens": "total_tokens"}
+    columns |= {"cost USD": "cost_usd", "billed": "billed_amount"}
+    _show(_page_of("billing", asked), as_json, columns, right=tuple(columns)[6:])
+
+
+@query.command(epilog=example("ledger-pipeline query metrics --metric-type error_rate --aggregation-period month"))
+@click.option("--metric-type", help="token_usage, cost, execution_time, error_rate, …_success_rate.")
+@click.option("--aggregation-period", help="hour, day, week or month.")
+@_id("user", "On whose behalf it ran.")
+@click.option("--dimension", help="all, model, mode or tool.")
+@click.option("--model")
+@click.option("--mode")
+@click.option("--tool")
+@_between("period-from", "period-to")
+@_paged
+def metrics(as_json: bool, **asked: Any) -> None:
+    """List metrics by type, period and user, as of the last build of the marts."""
+    columns = {"metric": "metric_type", "period": "aggregation_period", "from": "period_start", "user": "user_id"}
+    columns |= {"model": "model", "mode": "mode", "tool": "tool", "value": "value", "unit": "unit"}
+    _show(_page_of("metrics", asked), as_json, columns, right=("value",))
+
+
 _EXECUTION = {
     "execution": "execution_id",
     "workflow": "workflow_name",
