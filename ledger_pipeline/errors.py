@@ -1,5 +1,20 @@
 """The project's own exceptions; each message says what was wrong, what is allowed and what to do."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with what was given: where (`steps[2].on_true`), what, and what is allowed."""
+
+    where: str
+    what: str
+    allowed: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f"; allowed: {self.allowed}" if self.allowed else "")
+
 
 class LedgerError(Exception):
     """Base of every error that the ledger raises on purpose; the CLI prints it as one line and exits with 2."""
@@ -7,6 +22,26 @@ class LedgerError(Exception):
 
 class InvalidInput(LedgerError):
     """Input that the ledger refuses: the message names the field, what was wrong and what is allowed."""
+
+
+class FaultyInput(InvalidInput):
+    """Input with one or more faults, all of them named, in the order of what was given."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(str(fault) for fault in self.faults))
+
+
+class InvalidDefinition(FaultyInput):
+    """A workflow definition that can't be saved."""
+
+
+class SchemaViolation(FaultyInput):
+    """A value that its JSON Schema refuses: an execution's input or output, a person's input."""
+
+
+class VersionConflict(InvalidInput):
+    """A template's version or tag is not the one that the caller expected: read again, then retry."""
 
 
 class AppendRefused(InvalidInput):

@@ -12,6 +12,7 @@ from ledger_pipeline.marts.publish import connect_readonly
 from ledger_pipeline.queries import audit as audits
 from ledger_pipeline.queries import executions as of_executions
 from ledger_pipeline.queries import history as histories
+from ledger_pipeline.queries import running as of_running
 from ledger_pipeline.queries.audit import AuditEntry, ErrorEntry
 from ledger_pipeline.queries.executions import ExecutionSummary
 from ledger_pipeline.queries.filters import (
@@ -38,6 +39,7 @@ from ledger_pipeline.queries.from_marts import (
 )
 from ledger_pipeline.queries.history import Artifact, ExecutionHistory
 from ledger_pipeline.queries.pages import DEFAULT_PAGE_SIZE, Page, Request
+from ledger_pipeline.queries.running import RunningExecution
 from ledger_pipeline.queries.statistics import UserStatistics, user_statistics
 from ledger_pipeline.settings import Settings
 
@@ -61,14 +63,19 @@ class Queries:
         self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[ExecutionFilters]
     ) -> Page[ExecutionSummary]:
         """Executions, those that have not started first, then by start, newest first."""
-        return self._executions("executions", checked("executions", ExecutionFilters, filters), cursor, page_size)
+        given = checked("executions", ExecutionFilters, filters)
+        request = Request.of("executions", given, cursor, page_size, of_executions.KEY)
+        with self._reading() as connection:
+            return of_executions.executions(connection, self._marts, request)
 
     def running(
         self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[RunningFilters]
-    ) -> Page[ExecutionSummary]:
-        """Executions that run now, newest start first."""
+    ) -> Page[RunningExecution]:
+        """Executions that run now with their templates, newest start first."""
         given = checked("running", RunningFilters, filters) | {"status": "running"}
-        return self._executions("running", given, cursor, page_size)
+        request = Request.of("running", given, cursor, page_size, of_executions.KEY)
+        with self._reading() as connection:
+            return of_running.running(connection, request)
 
     def execution(self, execution_id: UUID | str) -> ExecutionHistory:
         """One execution with its steps, calls, approvals and artifacts; raises NotFound."""
@@ -135,13 +142,6 @@ class Queries:
     ) -> PageAsOf[Metric]:
         """Metrics by type, period and user, as of the marts' last build; NotFound likewise."""
         return self._from_marts(METRICS, checked("metrics", MetricFilters, filters), cursor, page_size)
-
-    def _executions(
-        self, answer: str, given: dict[str, Any], cursor: str | None, page_size: int
-    ) -> Page[ExecutionSummary]:
-        request = Request.of(answer, given, cursor, page_size, of_executions.KEY)
-        with self._reading() as connection:
-            return of_executions.executions(connection, self._marts, request)
 
     def _from_marts(
         self, answer: MartAnswer[T], given: dict[str, Any], cursor: str | None, page_size: int

@@ -29,8 +29,28 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class StepDefinition:
+    """A template's step as it stands now."""
+
+    id: UUID
+    template_id: UUID
+    version: int
+    path: str
+    name: str
+    type: StepType
+    title: str | None
+    agent_id: str | None
+    prompt_template: str | None
+    tool_name: str | None
+    config: Json
+    requires_user_input: bool
+    input_schema: Json
+    metadata: Json
+
+
+@dataclass(frozen=True)
 class StepDetail:
-    """One position of the execution, with its configuration as it was then."""
+    """One position of the execution, with its configuration as it was then, and the definition behind it if known."""
 
     id: UUID
     parent_step_id: UUID | None
@@ -57,6 +77,7 @@ class StepDetail:
     started_at: datetime | None
     completed_at: datetime | None
     metadata: Json
+    definition: StepDefinition | None
 
 
 @dataclass(frozen=True)
@@ -135,7 +156,7 @@ class ExecutionHistory:
 
 ARTIFACT_KEY = (ArtifactType, instant, UUID)
 _FREE = ("input_parameters", "trigger_context", "accumulated_context", "output_data", "error_details", "metadata")
-_TYPES: dict[str, type[Any]] = {"step_type": StepType, "artifact_type": ArtifactType}
+_TYPES: dict[str, type[Any]] = {"step_type": StepType, "type": StepType, "artifact_type": ArtifactType}
 _STATUSES: dict[type[Any], type[Any]] = {StepDetail: StepStatus, CallDetail: CallStatus}
 _PLACE = {artifact_type: place for place, artifact_type in enumerate(ArtifactType)}
 _HEAD = "SELECT execution_kind, pruned_at FROM execution_heads WHERE id = %s"
@@ -175,9 +196,9 @@ def execution_history(connection: Connection, cold_dir: Path, execution_id: UUID
             parts = {
                 table: connection.execute(query, {"id": execution_id}).fetchall() for table, query in _PARTS.items()
             }
-            return _history(execution, parts)
+            return _history(execution, parts, _definitions(connection, parts["workflow_steps"]))
     rows = _replayed(connection, cold_dir, execution_id)
-    return _history(rows["workflow_executions"][0], rows)
+    return _history(rows["workflow_executions"][0], rows, _definitions(connection, rows["workflow_steps"]))
 
 
 def artifacts(connection: Connection, cold_dir: Path, execution_id: UUID, request: Request) -> Page[Artifact]:
@@ -236,9 +257,20 @@ def _replayed(connection: Connection, cold_dir: Path, execution_id: UUID) -> dic
     return state_as_rows(replay(connection, cold_dir, execution_id))
 
 
-def _history(execution: Row, parts: Mapping[str, Iterable[Row]]) -> ExecutionHistory:
+def _definitions(connection: Connection, steps: Iterable[Row]) -> dict[UUID, StepDefinition]:
+    ids = [step["template_step_id"] for step in steps if step["template_step_id"]]
+    rows = connection.execute("SELECT * FROM workflow_template_steps WHERE id = ANY (%s::uuid[])", (ids,)).fetchall()
+    return {row["id"]: _record(StepDefinition, row) for row in rows}
+
+
+def _history(
+    execution: Row, parts: Mapping[str, Iterable[Row]], definitions: Mapping[UUID, StepDefinition]
+) -> ExecutionHistory:
     summary = ExecutionSummary.from_row({**execution, "execution_id": execution["id"]})
-    steps = [_record(StepDetail, row) for row in parts["workflow_steps"]]
+    steps = [
+        _record(StepDetail, {**row, "definition": definitions.get(row["template_step_id"])})
+        for row in parts["workflow_steps"]
+    ]
     calls = [_record(CallDetail, row) for row in parts["executions"]]
     approvals = [_record(Approval, row) for row in parts["workflow_approvals"]]
     return ExecutionHistory(

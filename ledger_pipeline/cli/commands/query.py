@@ -64,8 +64,11 @@ def executions(as_json: bool, **asked: Any) -> None:
 @_id("agent", "The owning agent.")
 @_paged
 def running(as_json: bool, **asked: Any) -> None:
-    """List the executions that run now, newest start first."""
-    _show(_page_of("running", asked), as_json, _EXECUTION, right=("progress", "tokens", "cost USD"))
+    """List the executions that run now with their templates, newest start first."""
+    columns = {
+        name: f"execution.{path}" for name, path in _EXECUTION.items() if name not in ("status", "ended", "error")
+    }
+    _show(_page_of("running", asked), as_json, columns | {"template": "template.name"}, right=("progress", "tokens"))
 
 
 @query.command(epilog=example("ledger-pipeline query execution 01890a5d-ac96-774b-bcce-b302099a8057 --json"))
@@ -242,7 +245,7 @@ def _show(page: Mapping[str, Any], as_json: bool, columns: Mapping[str, str], ri
 def _at(item: Mapping[str, Any], path: str) -> Any:
     value: Any = item
     for name in path.split("."):
-        value = value[name]
+        value = None if value is None else value[name]
     return value
 
 
