@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,23 +16,17 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def settings(module_ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of the module's ledger, with a home of its own."""
-    return Settings(home=tmp_path_factory.mktemp("home"), database_url=SecretStr(module_ledger_url))
+    """Settings of the module's ledger, with a home of its own; few days are hot, so that few weeks suffice."""
+    return Settings(home=tmp_path_factory.mktemp("home"), database_url=SecretStr(module_ledger_url), hot_days=14)
 
 
 @pytest.fixture(scope="module")
 def ledger(settings: Settings) -> Iterator[Ledger]:
-    """A ledger that holds 130 days of traffic, all hot, and marts of it."""
+    """A ledger that holds 45 days of traffic, all hot, and marts of it."""
     with Ledger.open(settings) as opened:
-        opened.simulate(90, 130, 7, NOW)
+        opened.simulate(90, 45, 7, NOW)
         opened.build_marts(NOW)
         yield opened
-
-
-@pytest.fixture
-def now() -> datetime:
-    """The instant that the history ends at."""
-    return NOW
 
 
 def all_pages(answer: Callable[..., Page[Any]], *arguments: object, page_size: int = 7, **filters: Any) -> list[Any]:
@@ -47,9 +40,3 @@ def all_pages(answer: Callable[..., Page[Any]], *arguments: object, page_size: i
         if cursor is None:
             return items
         assert len(page.items) == page_size
-
-
-@pytest.fixture
-def cold_files(settings: Settings) -> list[Path]:
-    """The cold store's files."""
-    return sorted(settings.cold_dir.rglob("*.parquet"))

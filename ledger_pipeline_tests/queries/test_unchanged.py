@@ -21,7 +21,7 @@ def answers(queries: Queries, now: datetime) -> Answers:
     """What a user may ask, of everything and filtered."""
     executions = all_pages(queries.executions, page_size=25)
     first = executions[0]
-    since, until = now - timedelta(days=120), now - timedelta(days=60)
+    since, until = now - timedelta(days=40), now - timedelta(days=10)
     given: Answers = {
         "executions": executions,
         "executions in pages of one": all_pages(queries.executions, page_size=1, user=first.user_id),
@@ -66,7 +66,7 @@ def stages(ledger: Ledger) -> Iterator[dict[str, Answers]]:
         ledger.roll(NOW)
         stages["rolled"] = answers(queries, NOW)
         ledger.build_marts(NOW)
-        assert ledger.prune(NOW, 97).executions > 5
+        assert ledger.prune(NOW, 24).executions > 5
         stages["partly pruned"] = answers(queries, NOW)
         assert ledger.prune(NOW, 0).executions > 1
         stages["pruned"] = answers(queries, NOW)
