@@ -212,8 +212,8 @@ def test_a_prune_is_on_record_where_administration_is(rolled: Connection, settin
     if not rolled.execute("SELECT to_regclass('ledger.admin_log') AS log").fetchall()[0]["log"]:
         pytest.skip("the ledger has no admin_log")
     prune(rolled, horizon(rolled, settings), NOW, DAYS)
-    lines = rolled.execute("SELECT object_kind, after FROM admin_log WHERE action = 'prune'").fetchall()
-    assert lines == [{"object_kind": "execution_heads", "after": {"executions": 20, "last_weeks_before": "2025-01-27"}}]
+    lines = rolled.execute("SELECT object_kind FROM admin_log WHERE action = 'prune'").fetchall()
+    assert [line["object_kind"] for line in lines] == ["workflow_executions"]
 
 
 @pytest.mark.parametrize("role", ["ledger_reader", "ledger_application"])

@@ -37,6 +37,7 @@ DECLARE
     horizon date;
     key integer;
     ids uuid[];
+    instant timestamptz;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'executions are pruned in a READ COMMITTED transaction only' USING ERRCODE = 'LG005';
@@ -64,7 +65,9 @@ BEGIN
     ids := ARRAY(
         SELECT h.id FROM execution_heads h
         WHERE h.id = ANY (ids) AND h.ended AND h.pruned_at IS NULL AND h.last_week < horizon);
-    UPDATE execution_heads SET pruned_at = clock_timestamp() WHERE id = ANY (ids);
+    -- Before the deletion, which is known for a prune by it; one instant names all that went together.
+    instant := clock_timestamp();
+    UPDATE execution_heads SET pruned_at = instant WHERE id = ANY (ids);
     -- Children first, in one statement each: cascades would look them up row by row.
     DELETE FROM execution_snapshots WHERE execution_id = ANY (ids);
     DELETE FROM execution_log WHERE execution_id = ANY (ids);
@@ -74,14 +77,8 @@ BEGIN
     DELETE FROM workflow_steps WHERE execution_id = ANY (ids);
     DELETE FROM append_keys WHERE execution_id = ANY (ids);
     DELETE FROM usage_keys WHERE execution_id = ANY (ids);
+    -- A trigger on it puts the prune on record.
     DELETE FROM workflow_executions WHERE id = ANY (ids);
-    -- In the transaction of the deletion, so that the one is never without the other.
-    IF cardinality(ids) > 0
-        AND to_regprocedure('ledger.record_admin_action(text, text, text, jsonb, jsonb, uuid)') IS NOT NULL
-    THEN
-        EXECUTE 'SELECT ledger.record_admin_action(''prune'', ''execution_heads'', p_after => $1)' USING
-            jsonb_build_object('executions', cardinality(ids), 'last_weeks_before', horizon);
-    END IF;
     RETURN cardinality(ids);
 END $$;
 
