@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ledger_pipeline.cold.prune import Pruned
     from ledger_pipeline.events.state import ExecutionState
+    from ledger_pipeline.queries.answers import Queries
     from ledger_pipeline.replay.verify import Report
     from ledger_pipeline.templates import Templates
 
@@ -201,6 +202,13 @@ class Ledger:
 
         with connect(self.url, autocommit=True) as reading:
             return verify(reading, self.settings.cold_dir, progress=progress)
+
+    @cached_property
+    def queries(self) -> "Queries":
+        """The store's answers: executions, audit, errors, statistics and more, filtered and in pages."""
+        from ledger_pipeline.queries.answers import Queries
+
+        return Queries(self.settings, lambda: connect(self.url, autocommit=True))
 
     def marts(self) -> "duckdb.DuckDBPyConnection":
         """A read-only DuckDB connection on the current build of the marts."""

@@ -13,6 +13,7 @@ from ledger_pipeline.cli.commands.migrate import migrate
 from ledger_pipeline.cli.commands.prices import prices
 from ledger_pipeline.cli.commands.prune import prune
 from ledger_pipeline.cli.commands.psql import psql
+from ledger_pipeline.cli.commands.query import query
 from ledger_pipeline.cli.commands.replay import replay
 from ledger_pipeline.cli.commands.report import report
 from ledger_pipeline.cli.commands.roll import roll
@@ -32,6 +33,7 @@ COMMANDS: tuple[click.Command, ...] = (
     daily,
     roll,
     prune,
+    query,
     events,
     replay,
     verify,
