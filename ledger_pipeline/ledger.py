@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import duckdb
 
     from ledger_pipeline.events.state import ExecutionState
+    from ledger_pipeline.replay.check_projections import ProjectionReport
+    from ledger_pipeline.replay.rebuild_projections import Rebuilt
     from ledger_pipeline.replay.verify import Report
 
 Progress = Callable[[int], None]
@@ -192,6 +194,24 @@ class Ledger:
 
         with connect(self.url, autocommit=True) as reading:
             return verify(reading, self.settings.cold_dir, progress=progress)
+
+    def check_projections(
+        self, execution_ids: Sequence[UUID] | None = None, progress: Progress | None = None
+    ) -> "ProjectionReport":
+        """Compares every projection row with a replay of its events, hot and cold."""
+        from ledger_pipeline.replay.check_projections import check_projections
+
+        with connect(self.url, autocommit=True) as reading:
+            return check_projections(reading, self.settings.cold_dir, execution_ids, progress=progress)
+
+    def rebuild_projections(
+        self, execution_ids: Sequence[UUID] | None = None, progress: Progress | None = None
+    ) -> "Rebuilt":
+        """Makes projection rows anew from events, hot and cold; needs the schema owner's rights."""
+        from ledger_pipeline.replay.rebuild_projections import rebuild_projections
+
+        with connect(self.url, autocommit=True) as working:
+            return rebuild_projections(working, self.settings.cold_dir, execution_ids, progress=progress)
 
     def marts(self) -> "duckdb.DuckDBPyConnection":
         """A read-only DuckDB connection on the current build of the marts."""

@@ -11,6 +11,7 @@ from ledger_pipeline.cli.commands.export import export_group
 from ledger_pipeline.cli.commands.import_ import import_group
 from ledger_pipeline.cli.commands.migrate import migrate
 from ledger_pipeline.cli.commands.prices import prices
+from ledger_pipeline.cli.commands.projections import projections
 from ledger_pipeline.cli.commands.psql import psql
 from ledger_pipeline.cli.commands.replay import replay
 from ledger_pipeline.cli.commands.report import report
@@ -32,6 +33,7 @@ COMMANDS: tuple[click.Command, ...] = (
     events,
     replay,
     verify,
+    projections,
     adopt,
     checkpoint,
     prices,
