@@ -14,16 +14,6 @@ RETURN EXISTS (SELECT FROM ledger.projection_rebuilds r WHERE r.transaction = pg
 CREATE OR REPLACE TRIGGER workflow_steps_hot BEFORE DELETE ON workflow_steps
     FOR EACH ROW WHEN (NOT ledger.rebuilding()) EXECUTE FUNCTION refuse_deletion_while_hot();
 
-CREATE FUNCTION mark_deleted_execution() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
--- An execution deleted with its owner is pruned: it takes no event, and a rebuild does not bring it back.
-BEGIN
-    UPDATE execution_heads SET pruned_at = clock_timestamp() WHERE id = OLD.id AND pruned_at IS NULL;
-    RETURN NULL;
-END $$;
-CREATE TRIGGER workflow_executions_deleted AFTER DELETE ON workflow_executions
-    FOR EACH ROW EXECUTE FUNCTION mark_deleted_execution();
-
 CREATE FUNCTION put_replayed_rows(projection regclass, owner name, replayed json, execution_ids uuid[]) RETURNS bigint
 LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
 -- Inserts the replayed rows of the executions named; the execution's own row is updated where it stands, so that what
@@ -107,8 +97,7 @@ END $$;
 
 -- Nobody's but the owner's: it believes the rows that it is given.
 REVOKE ALL ON FUNCTION
-    rebuild_projections(uuid[], bigint[], json), put_replayed_rows(regclass, name, json, uuid[]), mark_deleted_execution(),
-    rebuilding()
+    rebuild_projections(uuid[], bigint[], json), put_replayed_rows(regclass, name, json, uuid[]), rebuilding()
 FROM PUBLIC;
 -- A trigger's condition is judged with the rights of whoever deletes.
 GRANT EXECUTE ON FUNCTION rebuilding() TO ledger_reader, ledger_application, ledger_archiver, ledger_service;
