@@ -1,4 +1,4 @@
-"""Copies of artifacts under the ledger's home: named by the SHA-256 of their bytes, written once, verified when read."""
+"""Copies of artifacts under the home: named by the SHA-256 of their bytes, written once, verified when read."""
 
 import hashlib
 import io
