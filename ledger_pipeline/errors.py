@@ -1,6 +1,20 @@
 """The project's own exceptions; each message says what was wrong, what is allowed and what to do."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with what was given: where (`steps[2].on_true`), what, and what is allowed."""
+
+    where: str
+    what: str
+    allowed: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f"; allowed: {self.allowed}" if self.allowed else "")
 
 
 class LedgerError(Exception):
@@ -19,7 +33,7 @@ class InvalidInput(LedgerError):
 
 
 class InvalidTemplate(InvalidInput):
-    """A workflow definition that can't be saved or run, or a template in a state that forbids it."""
+    """A template that can't be run: its status forbids it."""
 
     code = "invalid_template"
 
@@ -28,6 +42,34 @@ class InvalidReference(InvalidInput):
     """Input that names a step, call, approval or other thing that is not of this execution."""
 
     code = "invalid_reference"
+
+
+class FaultyInput(InvalidInput):
+    """Input with one or more faults, all of them named, in the order of what was given."""
+
+    code = "faulty_input"
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(str(fault) for fault in self.faults))
+
+
+class InvalidDefinition(FaultyInput):
+    """A workflow definition that can't be saved."""
+
+    code = "invalid_definition"
+
+
+class SchemaViolation(FaultyInput):
+    """A value that its JSON Schema refuses: an execution's input or output, a person's input."""
+
+    code = "schema_violation"
+
+
+class VersionConflict(InvalidInput):
+    """A template's version or tag is not the one that the caller expected: read again, then retry."""
+
+    code = "version_conflict"
 
 
 class AppendRefused(InvalidInput):
