@@ -1,0 +1,60 @@
+"""Targets: where the work goes on after a step."""
+
+from collections.abc import Sequence
+
+from ledger_pipeline.errors import Fault
+from ledger_pipeline.events.enums import StepType
+from ledger_pipeline.templates.form import shown
+from ledger_pipeline.templates.positions import TARGETS, Position, member
+from ledger_pipeline.templates.steps import CONTINUE, END, FAIL, NEXT, RETRY
+
+ANYWHERE = (NEXT, END)
+ON_FAILURE = (RETRY, FAIL, CONTINUE)
+
+
+def target_faults(steps: Sequence[Position]) -> list[Fault]:
+    """Targets that lead nowhere.
+
+    A named target is a later step of the same list, or of a list further out: a step runs once in an execution (a
+    retry is another attempt of it), so the work never goes back. A branch of a parallel step leads nowhere else.
+    """
+    faults: list[Fault] = []
+    by_name = {position.name: position for position in steps}
+    lists: dict[int, list[Position]] = {}
+    for position in steps:
+        if position.listed:
+            lists.setdefault(id(position.parent), []).append(position)
+    for position in steps:
+        for field in TARGETS:
+            target = member(position.step, field)
+            words = (*ANYWHERE, *ON_FAILURE) if field == "on_failure" else ANYWHERE
+            if not isinstance(target, str) or target in words:
+                continue
+            reachable = _reachable(position, lists)
+            if target not in reachable:
+                allowed = ", ".join((*words, *reachable)) + " or a step"
+                faults.append(
+                    Fault(f"{position.where}.{field}", _problem(target, by_name.get(target), position), allowed)
+                )
+    return faults
+
+
+def _problem(target: str, known: Position | None, position: Position) -> str:
+    if target in ON_FAILURE:
+        return f"{target!r} is a target of on_failure only"
+    if known is None:
+        return f"no step is named {shown(target)}"
+    if known is position:
+        return f"{target!r} is this step itself"
+    return f"{target!r} ({known.where}) can't be reached from here: it stands before, or within another step"
+
+
+def _reachable(position: Position, lists: dict[int, list[Position]]) -> list[str]:
+    names: list[str] = []
+    for place in (position, *position.holders):
+        # An inline step has no list of its own.
+        if place.listed:
+            if place.parent is not None and place.parent.type == StepType.PARALLEL:
+                break
+            names += [other.name for other in lists[id(place.parent)] if other.order > place.order]
+    return names
