@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from ledger_pipeline.events.state import ExecutionState
+    from ledger_pipeline.ingest.seed.scenarios import Seeded
     from ledger_pipeline.replay.check_projections import ProjectionReport
     from ledger_pipeline.replay.rebuild_projections import Rebuilt
     from ledger_pipeline.replay.verify import Report
@@ -253,6 +254,12 @@ class Ledger:
         from ledger_pipeline.ingest.simulate import run_simulation
 
         return run_simulation(self.connection, self.book, executions, days, seed, now, progress=progress)
+
+    def seed(self, now: datetime) -> "Seeded":
+        """Adds three realistic executions of the time before `now`, with real artifacts; again adds nothing."""
+        from ledger_pipeline.ingest.seed.scenarios import run_seed
+
+        return run_seed(self.connection, self.book, self.settings.home / "artifacts", now)
 
     # The daily job's parts ----------------------------------------------------------------------------------------
 

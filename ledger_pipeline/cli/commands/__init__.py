@@ -16,6 +16,7 @@ from ledger_pipeline.cli.commands.psql import psql
 from ledger_pipeline.cli.commands.replay import replay
 from ledger_pipeline.cli.commands.report import report
 from ledger_pipeline.cli.commands.roll import roll
+from ledger_pipeline.cli.commands.seed import seed
 from ledger_pipeline.cli.commands.simulate import simulate
 from ledger_pipeline.cli.commands.sql import sql
 from ledger_pipeline.cli.commands.up import up
@@ -25,6 +26,7 @@ COMMANDS: tuple[click.Command, ...] = (
     demo,
     up,
     migrate,
+    seed,
     simulate,
     import_group,
     export_group,
