@@ -10,7 +10,13 @@ from psycopg import sql
 
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.hot.database import Connection, translated
-from ledger_pipeline.replay.projection_tables import MOST_NAMED, TABLES, RowDifference, compare, nullable_references
+from ledger_pipeline.replay.projection_tables import (
+    MOST_NAMED,
+    TABLES,
+    RowDifference,
+    compare_each,
+    nullable_references,
+)
 from ledger_pipeline.replay.replayed_rows import Head, check_known, page_of_heads, replay_page
 
 _STRAY = sql.SQL(
@@ -78,7 +84,7 @@ def check_projections(
                 for table in TABLES:
                     rows = replayed.rows[table.name]
                     report.note(
-                        table.name, *compare(connection, table, ids, rows, nullable.get(table.name, frozenset()))
+                        table.name, *compare_each(connection, table, ids, rows, nullable.get(table.name, frozenset()))
                     )
                     report.rows += len(rows)
             report.executions += len(page)

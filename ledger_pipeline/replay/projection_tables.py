@@ -7,14 +7,16 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import simplejson
 from psycopg import sql
 
-from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.hot.database import Connection, first_line
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows of each table by its name; every row of a table has the same columns."""
 
+_SHOWN = 200
 MOST_NAMED = 20
 """Differing rows of a table that a comparison names; all are counted."""
 
@@ -107,7 +109,13 @@ _COMPARISON = sql.SQL(
         FROM stored
         FULL JOIN replayed ON {same_key}
     )
-    SELECT *, count(*) OVER () AS differing
+    SELECT
+        execution_id, key, missing, surplus, columns, count(*) OVER () AS differing,
+        -- As text: a damaged value may be nested more deeply than a client can read.
+        ARRAY(SELECT (stored -> name)::text FROM unnest(columns) WITH ORDINALITY AS c (name, nth) ORDER BY nth)
+            AS stored_values,
+        ARRAY(SELECT (replayed -> name)::text FROM unnest(columns) WITH ORDINALITY AS c (name, nth) ORDER BY nth)
+            AS replayed_values
     FROM compared
     WHERE missing OR surplus OR cardinality(columns) > 0
     ORDER BY execution_id, key
@@ -141,6 +149,30 @@ def _comparison(table: ProjectionTable, columns: tuple[str, ...], nullable: froz
             sql.SQL("{} = {}").format(of("stored", name), of("replayed", name)) for name in table.key
         ),
     )
+
+
+def compare_each(
+    connection: Connection,
+    table: ProjectionTable,
+    execution_ids: Sequence[UUID],
+    replayed: Sequence[Mapping[str, Any]],
+    nullable: frozenset[str] = frozenset(),
+) -> tuple[int, list[RowDifference]]:
+    """As `compare`, also where a replay gives what the table's types can't hold: that execution differs."""
+    try:
+        with connection.transaction():
+            return compare(connection, table, execution_ids, replayed, nullable)
+    except psycopg.DataError as error:
+        if len(execution_ids) == 1:
+            what = f"its replay gives what the table can't hold: {first_line(error)}"
+            return 1, [RowDifference(table.name, f"of {execution_ids[0]}", execution_ids[0], (), what)]
+    count, named = 0, list[RowDifference]()
+    for execution_id in execution_ids:
+        own = [row for row in replayed if row[table.owner] == execution_id]
+        differing, found = compare_each(connection, table, [execution_id], own, nullable)
+        count += differing
+        named += found
+    return count, named[:MOST_NAMED]
 
 
 def compare(
@@ -178,13 +210,11 @@ def _words(row: Mapping[str, Any]) -> str:
         return "its events give the row, but it is not stored"
     if row["surplus"]:
         return "the row is stored, but no event gives it"
-    parts = [
-        f"{name} is {_shown(row['stored'][name])}, its replay gives {_shown(row['replayed'][name])}"
-        for name in row["columns"]
-    ]
-    return "; ".join(parts)
+    differing = zip(row["columns"], row["stored_values"], row["replayed_values"], strict=True)
+    return "; ".join(
+        f"{name} is {_shown(stored)}, its replay gives {_shown(replayed)}" for name, stored, replayed in differing
+    )
 
 
-def _shown(value: Any) -> str:
-    text = simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=str)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
