@@ -263,7 +263,6 @@ def assert_a_pruned_execution_stays_away(connection: Connection, settings: Setti
         " WHERE h.last_week < first_open_week ORDER BY h.id LIMIT 1) RETURNING id"
     ).fetchone()
     assert gone is not None
-    assert check_projections(connection, settings.cold_dir, [gone["id"]]).differing["workflow_executions"] == 1
     connection.execute("UPDATE execution_heads SET pruned_at = clock_timestamp() WHERE id = %s", (gone["id"],))
     rebuild_projections(connection, settings.cold_dir)
     assert check_projections(connection, settings.cold_dir).ok
