@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
     from ledger_pipeline.cold.prune import Pruned
     from ledger_pipeline.events.state import ExecutionState
+    from ledger_pipeline.ingest.seed.scenarios import Seeded
     from ledger_pipeline.queries.answers import Queries
+    from ledger_pipeline.replay.check_projections import ProjectionReport
+    from ledger_pipeline.replay.rebuild_projections import Rebuilt
     from ledger_pipeline.replay.verify import Report
     from ledger_pipeline.templates import Templates
 
@@ -210,6 +213,24 @@ class Ledger:
 
         return Queries(self.settings, lambda: connect(self.url, autocommit=True))
 
+    def check_projections(
+        self, execution_ids: Sequence[UUID] | None = None, progress: Progress | None = None
+    ) -> "ProjectionReport":
+        """Compares every projection row with a replay of its events, hot and cold."""
+        from ledger_pipeline.replay.check_projections import check_projections
+
+        with connect(self.url, autocommit=True) as reading:
+            return check_projections(reading, self.settings.cold_dir, execution_ids, progress=progress)
+
+    def rebuild_projections(
+        self, execution_ids: Sequence[UUID] | None = None, progress: Progress | None = None
+    ) -> "Rebuilt":
+        """Makes projection rows anew from events, hot and cold; needs the schema owner's rights."""
+        from ledger_pipeline.replay.rebuild_projections import rebuild_projections
+
+        with connect(self.url, autocommit=True) as working:
+            return rebuild_projections(working, self.settings.cold_dir, execution_ids, progress=progress)
+
     def marts(self) -> "duckdb.DuckDBPyConnection":
         """A read-only DuckDB connection on the current build of the marts."""
         from ledger_pipeline.marts.publish import connect_readonly
@@ -250,6 +271,12 @@ class Ledger:
         from ledger_pipeline.ingest.simulate import run_simulation
 
         return run_simulation(self.connection, self.book, executions, days, seed, now, progress=progress)
+
+    def seed(self, now: datetime) -> "Seeded":
+        """Adds three realistic executions of the time before `now`, with real artifacts; again adds nothing."""
+        from ledger_pipeline.ingest.seed.scenarios import run_seed
+
+        return run_seed(self.connection, self.book, self.settings.home / "artifacts", now)
 
     # The daily job's parts ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,132 @@
+"""Copies of artifacts under the home: named by the SHA-256 of their bytes, written once, verified when read."""
+
+import hashlib
+import io
+import mimetypes
+import os
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from ledger_pipeline.errors import ArtifactDamaged, InvalidInput
+
+_CHUNK = 1 << 20
+_PARTIAL = ".partial-"
+
+
+@dataclass(frozen=True)
+class StoredArtifact:
+    """Where a copy lies and what it holds."""
+
+    uri: str
+    size_bytes: int
+    sha256: str
+    content_type: str | None
+
+
+def content_type_of(name: str) -> str | None:
+    """The content type that a file's name suggests; None when it suggests none."""
+    return mimetypes.guess_type(name, strict=False)[0]
+
+
+def _place(folder: Path, sha256: str) -> Path:
+    return folder / sha256[:2] / sha256
+
+
+@contextmanager
+def _opened(source: Path | bytes | BinaryIO) -> Generator[BinaryIO]:
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+    elif isinstance(source, Path):
+        try:
+            stream = source.open("rb")
+        except OSError as error:
+            raise InvalidInput(f"source: {source} can't be read: {error.strerror}") from None
+        with stream:
+            yield stream
+    else:
+        yield source
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _verify(stream: io.BufferedReader, path: Path, sha256: str) -> None:
+    found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != sha256:
+        raise ArtifactDamaged(f"artifact {path}: its bytes have SHA-256 {found}, but {sha256} was recorded")
+
+
+def store_artifact(
+    folder: Path, source: Path | bytes | BinaryIO, name: str, content_type: str | None = None
+) -> StoredArtifact:
+    """Copies bytes, a file or a stream into the folder; the same content is kept once and never overwritten.
+
+    Whoever reads the folder sees a whole file or none, also after a crash. Raises InvalidInput for a source that can't
+    be read, ArtifactDamaged when the folder's copy of this content was altered.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    # In the same file system as its final place, so that the link below is atomic.
+    descriptor, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as out, _opened(source) as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                out.write(chunk)
+            out.flush()
+            os.fchmod(out.fileno(), 0o400)
+            os.fsync(out.fileno())
+        sha256 = digest.hexdigest()
+        place = _place(folder, sha256)
+        if not place.parent.is_dir():
+            place.parent.mkdir(exist_ok=True)
+            _sync_folder(folder)
+        try:
+            # A link, not a rename: it refuses to take the place of a file that is there.
+            os.link(partial, place)
+            _sync_folder(place.parent)
+        except FileExistsError:
+            with place.open("rb") as kept:
+                _verify(kept, place, sha256)
+    finally:
+        with suppress(FileNotFoundError):
+            Path(partial).unlink()
+    return StoredArtifact(place.absolute().as_uri(), size, sha256, content_type or content_type_of(name))
+
+
+def open_artifact(folder: Path, uri: str, sha256: str | None) -> io.BufferedReader:
+    """The artifact's bytes, verified as a whole before the first is given.
+
+    A copy is found by its hash, wherever the ledger's home lies now; otherwise the file that the URI names. Raises
+    ArtifactDamaged for a missing or altered file, InvalidInput for a URI that is not a local file's.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("file", ""):
+        raise InvalidInput(f"uri: {uri} is not on this machine: read it with the tools of its store")
+    path = Path(url2pathname(parts.path))
+    if sha256 is not None and (copy := _place(folder, sha256)).exists():
+        path = copy
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise ArtifactDamaged(f"artifact {path}: can't be read: {error.strerror}") from None
+    try:
+        if sha256 is not None:
+            _verify(stream, path, sha256)
+            stream.seek(0)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
