@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ledger_pipeline.events.state import ExecutionState
     from ledger_pipeline.replay.verify import Report
+    from ledger_pipeline.workflows.workflows import Workflows
 
 Progress = Callable[[int], None]
 
@@ -164,6 +165,13 @@ class Ledger:
     ) -> int:
         """Prices and stores events of any number of executions in batches; see `hot.append.append_many`."""
         return append_many(self.connection, self._priced(events), history=history, progress=progress)
+
+    @cached_property
+    def workflows(self) -> "Workflows":
+        """The commands by which an application runs workflows."""
+        from ledger_pipeline.workflows.workflows import Workflows
+
+        return Workflows(self, self.settings.home / "artifacts", lambda: datetime.now(UTC))
 
     # Reading ------------------------------------------------------------------------------------------------------
 
