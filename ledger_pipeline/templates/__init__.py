@@ -2,6 +2,7 @@
 
 from ledger_pipeline.templates.definition import Definition
 from ledger_pipeline.templates.inputs import check_input, check_output, check_user_input
+from ledger_pipeline.templates.pages import TemplatePage
 from ledger_pipeline.templates.plan import iteration_plan, plan
 from ledger_pipeline.templates.positions import Position, position_of, positions
 from ledger_pipeline.templates.reading import Document, Reading, read_definition
@@ -13,6 +14,8 @@ from ledger_pipeline.templates.steps import (
     ParallelStep,
     WorkflowLinkStep,
 )
+from ledger_pipeline.templates.store import Templates
+from ledger_pipeline.templates.template import Saved, Template
 
 __all__ = [
     "ActionStep",
@@ -24,6 +27,10 @@ __all__ = [
     "ParallelStep",
     "Position",
     "Reading",
+    "Saved",
+    "Template",
+    "TemplatePage",
+    "Templates",
     "WorkflowLinkStep",
     "check_input",
     "check_output",

@@ -1,4 +1,4 @@
-"""Variables in a definition's texts, `{{steps.create_vm.output.vm_id}}`: where they are and whether they can be known."""
+"""Variables in a definition's texts (`{{steps.create_vm.output.vm_id}}`), and whether a step can know them."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Every definition that the documents of the united systems print: whole ones as they stand, single steps in a frame."""
+"""Every definition that the united systems' documents print: whole ones as they stand, single steps in a frame."""
 
 from typing import Any
 

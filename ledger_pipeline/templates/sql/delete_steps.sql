@@ -1,0 +1,1 @@
+DELETE FROM workflow_template_steps WHERE template_id = %(template_id)s AND NOT id = ANY (%(kept)s)

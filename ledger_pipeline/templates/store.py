@@ -1,0 +1,144 @@
+"""`Templates`: the stored workflow definitions, to save, find, list and delete."""
+
+from typing import Any
+from uuid import UUID
+
+from ledger_pipeline.errors import InvalidInput, NotFound
+from ledger_pipeline.events.enums import ChangeType, TemplateStatus
+from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.templates.pages import DEFAULT_PAGE_SIZE, TemplatePage, after, check_page_size, page_of
+from ledger_pipeline.templates.reading import Document
+from ledger_pipeline.templates.saving import save
+from ledger_pipeline.templates.statements import rows
+from ledger_pipeline.templates.template import Saved, Template, kept_steps, stored_definition
+
+
+class Templates:
+    """The templates that a connection may see; each method is one transaction, reading ones one statement."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def save(
+        self,
+        document: Document,
+        *,
+        drive_id: UUID | None = None,
+        created_by: UUID | None = None,
+        template_id: UUID | None = None,
+        expected_version: int | None = None,
+        change_type: ChangeType | None = None,
+        change_summary: str | None = None,
+    ) -> Saved:
+        """Saves a definition as the next version of its template; see `saving.save`."""
+        return save(
+            self._connection,
+            document,
+            drive_id=drive_id,
+            created_by=created_by,
+            template_id=template_id,
+            expected_version=expected_version,
+            change_type=change_type,
+            change_summary=change_summary,
+        )
+
+    def get(self, template: UUID | str, *, drive_id: UUID | None = None, version: int | str | None = None) -> Template:
+        """A template by id or by name, at a version by number or tag, by default the current one.
+
+        Raises NotFound, and InvalidInput for a name that several drives have when none is given.
+        """
+        template_id = _as_id(template)
+        parameters = {
+            "template_id": template_id,
+            "name": None if template_id else template,
+            "drive_id": drive_id,
+            "number": version if isinstance(version, int) else None,
+            "tag": version if isinstance(version, str) else None,
+        }
+        with translated():
+            found = rows(self._connection, "template", parameters)
+        where = f" in drive {drive_id}" if drive_id else ""
+        if not found:
+            raise NotFound(f"template {template} does not exist{where}")
+        if len(found) > 1:
+            raise InvalidInput(f"template: {template!r} is the name of several; say which drive_id")
+        row = found[0]
+        if row["version_number"] is None:
+            raise NotFound(f"template {template} has no version {version}; its newest is {row['current_version']}")
+        text, steps = row.pop("snapshot"), row.pop("steps")
+        definition = stored_definition(text)
+        return Template(
+            **row | {"status": TemplateStatus(row["status"])},
+            definition=definition,
+            text=text,
+            step_ids=kept_steps(definition, steps),
+        )
+
+    def list(
+        self,
+        *,
+        drive_id: UUID | None = None,
+        created_by: UUID | None = None,
+        category: str | None = None,
+        status: TemplateStatus | None = None,
+        is_public: bool | None = None,
+        tag: str | None = None,
+        name: str | None = None,
+        page_size: int = DEFAULT_PAGE_SIZE,
+        cursor: str | None = None,
+    ) -> TemplatePage:
+        """Templates with their creators and steps, the newest first; filters that are left out take every one."""
+        after_time, after_id = after(cursor)
+        parameters = {
+            "drive_id": drive_id,
+            "created_by": created_by,
+            "category": category,
+            "status": status,
+            "is_public": is_public,
+            "tag": tag,
+            "name": name,
+            "after_time": after_time,
+            "after_id": after_id,
+            "rows": check_page_size(page_size) + 1,
+        }
+        with translated():
+            return page_of(rows(self._connection, "listed_templates", parameters), page_size)
+
+    def versions(self, template_id: UUID) -> tuple[dict[str, Any], ...]:
+        """A template's versions, the newest first; raises NotFound for an unknown template."""
+        with translated():
+            found = rows(self._connection, "listed_versions", {"template_id": template_id})
+        if not found:
+            raise NotFound(f"template {template_id} does not exist")
+        return tuple(found)
+
+    def set_status(self, template_id: UUID, status: TemplateStatus) -> None:
+        """Moves a template through its life; raises NotFound for one that isn't there or may not be changed."""
+        with translated():
+            changed = self._connection.execute(
+                "UPDATE workflow_templates SET status = %s WHERE id = %s", (TemplateStatus(status), template_id)
+            )
+        _expect_one(changed.rowcount, template_id)
+
+    def delete(self, template_id: UUID) -> None:
+        """Deletes a template with its steps, versions and executions; refused while one of those has hot events.
+
+        Raises NotFound for one that isn't there or may not be deleted, AppendRefused while the events are hot.
+        """
+        with translated():
+            deleted = self._connection.execute("DELETE FROM workflow_templates WHERE id = %s", (template_id,))
+        _expect_one(deleted.rowcount, template_id)
+
+
+def _expect_one(count: int, template_id: UUID) -> None:
+    if count != 1:
+        raise NotFound(f"template {template_id} does not exist, or may not be changed by you")
+
+
+def _as_id(template: UUID | str) -> UUID | None:
+    if isinstance(template, UUID):
+        return template
+    try:
+        return UUID(template)
+    except ValueError:
+        return None
