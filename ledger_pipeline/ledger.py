@@ -171,7 +171,7 @@ class Ledger:
         """The commands by which an application runs workflows."""
         from ledger_pipeline.workflows.workflows import Workflows
 
-        return Workflows(self, self.settings.home / "artifacts", lambda: datetime.now(UTC))
+        return Workflows(self, self.connection, self.settings.home / "artifacts", lambda: datetime.now(UTC))
 
     # Reading ------------------------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ def fail_step(
     retriable: bool = True,
     delay_ms: int | None = None,
 ) -> None:
-    """Closes a call that ended with an error: the step is tried again while it has attempts left, else it has failed."""
+    """Closes a call that ended with an error: the step is retried while it has attempts left, else it has failed."""
     require(recording.state, "StepFailed")
     step, open_one = find_call(recording.state, call)
     if step.step_type in _CONTAINERS:

@@ -178,7 +178,7 @@ def _collection(step: StepState, config: dict[str, Any], scope: Scope) -> list[A
         )
     if len(collection) > MAX_ITERATIONS:
         raise InvalidInput(
-            f"collection: that of step {step.step_name!r} has {len(collection)} items; allowed: at most {MAX_ITERATIONS}"
+            f"collection: step {step.step_name!r} has {len(collection)} items; allowed: at most {MAX_ITERATIONS}"
         )
     return collection
 
@@ -201,7 +201,9 @@ def _take_branch(recording: Recording, step: StepState, call_id: UUID) -> None:
 
 def _child(recording: Recording, step: StepState, parameters: Any) -> ChildRequest:
     if not isinstance(parameters, dict):
-        raise InvalidInput(f"parameters: those of step {step.step_name!r} are no object; allowed: a value for each name")
+        raise InvalidInput(
+            f"parameters: those of step {step.step_name!r} are no object; allowed: a value for each name"
+        )
     return ChildRequest(
         step.step_config["workflow_name"], parameters, recording.new_id(), UUID(step.id), step.step_name
     )

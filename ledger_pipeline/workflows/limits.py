@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ledger_pipeline.hot.database import Connection, translated
 
-_OVERDUE = (files("ledger_pipeline.workflows") / "sql" / "overdue.sql").read_text(encoding="utf-8")
+_OVERDUE = (files("ledger_pipeline.workflows") / "sql" / "overdue.sql").read_bytes()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What comes next: a pure function of an execution's state, which carries its plan and the configuration of each step."""
+"""What comes next: a pure function of an execution's state, which carries its plan and each step's configuration."""
 
 from uuid import UUID
 

@@ -21,12 +21,7 @@ _Answer = TypeVar("_Answer")
 
 
 class Store(Protocol):
-    """What commands need of a ledger."""
-
-    @property
-    def connection(self) -> Connection:
-        """An autocommitting connection to the hot store."""
-        ...
+    """What commands need of a ledger to store and to read events."""
 
     def append(
         self, execution_id: UUID, events: Sequence[Event | Mapping[str, Any]], expected_sequence: int | None = None
@@ -46,14 +41,15 @@ class Store(Protocol):
 class Recorder:
     """Runs commands for one operator; `now` is read where a command does not say when it happened."""
 
-    def __init__(self, store: Store, now: Callable[[], datetime], operator: Operator) -> None:
+    def __init__(self, store: Store, connection: Connection, now: Callable[[], datetime], operator: Operator) -> None:
         self.store = store
+        self.connection = connection
         self.now = now
         self.operator = operator
 
     def state(self, execution_id: UUID) -> ExecutionState:
         """The execution's state; raises NotFound."""
-        return stored_state(self.store.connection, execution_id)
+        return stored_state(self.connection, execution_id)
 
     def recording(self, state: ExecutionState, at: datetime | None) -> Recording:
         """An empty recording on a state."""

@@ -62,7 +62,7 @@ def _blame(culprit: StepState) -> tuple[str, str, dict[str, Any]]:
 def fail_with_all_below(
     recording: Recording, step: StepState, code: str | None, message: str, details: dict[str, Any]
 ) -> None:
-    """Fails a running step: what runs within it fails with it, what waits is skipped, but for what its failure calls."""
+    """Fails a running step: what runs in it fails with it, what waits is skipped, but for what its failure calls."""
     positions = Positions(recording.state)
     handler = positions.inline(step, "on_failure")
     spared = set() if handler is None else {handler.id, *(each.id for each in positions.below(handler))}

@@ -115,9 +115,9 @@ def rerun(recording: Recording, execution_id: UUID, first: WorkflowCreated, **fi
         *("workflow_name", "workflow_type", "template_id", "template_version", "mode", "drive_id", "customer_id"),
         *("user_id", "agent_id", "agent_name", "budget_usd", "budget_tokens", "input", "parameters", "metadata"),
     )
-    same = {name: getattr(first, name) for name in kept if name in first.model_fields_set}
-    given = {name: value for name, value in fields.items() if value is not None}
-    recording.record(WorkflowCreated, execution_id=execution_id, **same | {"plan": entries} | given)
+    same: dict[str, Any] = {name: getattr(first, name) for name in kept if name in first.model_fields_set}
+    same |= {name: value for name, value in fields.items() if value is not None}
+    recording.record(WorkflowCreated, execution_id=execution_id, plan=entries, **same)
 
 
 def unplanned_entry(state: ExecutionState, step_id: UUID, name: str | None, config: dict[str, Any]) -> PlanStep:

@@ -1,6 +1,7 @@
 """The state of an execution from its projection rows: equal to its replay, at the price of a few indexed reads."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -24,13 +25,16 @@ from ledger_pipeline.hot.database import Connection, translated
 
 _SQL = files("ledger_pipeline.workflows") / "sql"
 _READS = {
-    name: (_SQL / f"{name}.sql").read_text(encoding="utf-8")
-    for name in ("execution", "steps", "calls", "approvals", "artifacts")
+    name: (_SQL / f"{name}.sql").read_bytes() for name in ("execution", "steps", "calls", "approvals", "artifacts")
 }
-_RENAMED = {
+_RENAMED: dict[type[Any], str] = {
     ExecutionState: "workflow_metadata",
     StepState: "step_metadata",
     ArtifactState: "artifact_metadata",
+}
+_FIELDS: dict[type[Any], frozenset[str]] = {
+    kind: frozenset(field.name for field in fields(kind))
+    for kind in (ExecutionState, StepState, CallState, ApprovalState, ArtifactState)
 }
 _Record = TypeVar("_Record")
 
@@ -60,19 +64,15 @@ def stored_state(connection: Connection, execution_id: UUID) -> ExecutionState:
 
 
 def _record(kind: type[_Record], row: dict[str, Any]) -> _Record:
-    fields = getattr(kind, "__dataclass_fields__")  # noqa: B009
     given = dict(row)
     if kind in _RENAMED:
         given[_RENAMED[kind]] = given.pop("metadata")
     if "events" in given:
         given["events"] = tuple(map(_mark, given["events"]))
-    return kind(
-        **{
-            name: str(value) if isinstance(value, UUID) else value
-            for name, value in given.items()
-            if name in fields and name not in ("steps", "calls", "artifacts", "approvals")
-        }
-    )
+    known: dict[str, Any] = {
+        name: str(value) if isinstance(value, UUID) else value for name, value in given.items() if name in _FIELDS[kind]
+    }
+    return kind(**known)
 
 
 def _with_status(record: Any, statuses: Any) -> Any:

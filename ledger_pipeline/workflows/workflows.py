@@ -20,9 +20,10 @@ from ledger_pipeline.events.catalogue import WorkflowCreated
 from ledger_pipeline.events.enums import ArtifactType, Decision, LogLevel, OperatorKind, WorkflowType
 from ledger_pipeline.events.state import ExecutionState, initial
 from ledger_pipeline.hot.artifacts import StoredArtifact, content_type_of, open_artifact, store_artifact
+from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.templates import Templates
 from ledger_pipeline.templates.reading import Document, read_definition
 from ledger_pipeline.templates.steps import ActionStep
-from ledger_pipeline.templates.store import Templates
 from ledger_pipeline.workflows import closing, dispatching, ending, facts, starting, waiting
 from ledger_pipeline.workflows.answers import Dispatched, NextSteps, Recorded, Started
 from ledger_pipeline.workflows.dispatching import ChildRequest, Given
@@ -42,16 +43,24 @@ class Workflows:
     """The commands on a ledger's executions, given by one operator."""
 
     def __init__(
-        self, store: Store, artifacts: Path, now: Callable[[], datetime], operator: Operator | None = None
+        self,
+        store: Store,
+        connection: Connection,
+        artifacts: Path,
+        now: Callable[[], datetime],
+        operator: Operator | None = None,
     ) -> None:
         self._store = store
+        self._connection = connection
         self._artifacts = artifacts
         self._now = now
-        self._recorder = Recorder(store, now, operator or Operator())
+        self._recorder = Recorder(store, connection, now, operator or Operator())
 
     def acting_as(self, operator_id: str, kind: OperatorKind | str = OperatorKind.USER) -> "Workflows":
         """The same commands, given by another operator, whom their events will name."""
-        return Workflows(self._store, self._artifacts, self._now, Operator(operator_id, OperatorKind(kind)))
+        return Workflows(
+            self._store, self._connection, self._artifacts, self._now, Operator(operator_id, OperatorKind(kind))
+        )
 
     # What comes next ----------------------------------------------------------------------------------------------
 
@@ -89,7 +98,7 @@ class Workflows:
         begin: bool,
         definition: Document | None = None,
         version: int | str | None = None,
-        input: Any = None,  # noqa: A002
+        input: Any = None,
         execution_id: UUID | None = None,
         drive_id: UUID | None = None,
         customer_id: UUID | None = None,
@@ -154,7 +163,7 @@ class Workflows:
             warnings = tuple(str(fault) for fault in reading.warnings if fault.where != "steps")
             return Workflow(reading.definition, warnings=warnings, agents=self._agents(reading.definition)), drive_id
         assert template is not None
-        stored = Templates(self._store.connection).get(template, drive_id=drive_id, version=version)
+        stored = Templates(self._connection).get(template, drive_id=drive_id, version=version)
         warnings = tuple(str(fault) for fault in stored.check_runnable())
         workflow = Workflow(
             stored.definition,
@@ -171,7 +180,7 @@ class Workflows:
         names = starting.agent_names(definition)
         if not names:
             return {}
-        return {row["name"]: row["id"] for row in self._store.connection.execute(_AGENTS, (names,)).fetchall()}
+        return {row["name"]: row["id"] for row in self._connection.execute(_AGENTS, (names,)).fetchall()}
 
     def rerun(
         self,
@@ -185,7 +194,7 @@ class Workflows:
         starting.check_rerun(self.state(execution_id))
         first = WorkflowCreated.from_row(next(self._store.events(execution_id)))
         if first.template_id is not None:
-            Templates(self._store.connection).get(first.template_id).check_runnable()
+            Templates(self._connection).get(first.template_id).check_runnable()
         recording = self._recorder.recording(initial(), at)
         chosen, operator = new_execution_id or recording.new_id(), self._recorder.operator
         starting.rerun(
@@ -209,7 +218,7 @@ class Workflows:
         step: StepRef | None = None,
         *,
         call_id: UUID | None = None,
-        input: Any = None,  # noqa: A002
+        input: Any = None,
         tool_parameters: Any = None,
         agent_id: UUID | None = None,
         agent_name: str | None = None,
@@ -217,8 +226,8 @@ class Workflows:
     ) -> Dispatched:
         """Opens a call of a step that is ready, by default the first, and answers the work with variables filled in.
 
-        A condition is judged and its branch taken, a loop begins its first iteration, a parallel step makes its branches
-        ready, and a workflow link starts its child execution, all recorded at once.
+        A condition is judged and its branch taken, a loop begins its first iteration, a parallel step makes its
+        branches ready, and a workflow link starts its child execution, all recorded at once.
         """
         given = Given(call_id, input, tool_parameters, agent_id, agent_name)
         return self._dispatch(execution_id, at, partial(dispatching.dispatch, reference=step, given=given))
@@ -315,7 +324,9 @@ class Workflows:
         at: datetime | None = None,
     ) -> Recorded:
         """Closes a call that ended well; a top-level step's output joins the context as `step_<n>_output`."""
-        return self._run(execution_id, at, partial(closing.complete_step, call=call, output=output, tool_result=tool_result))
+        return self._run(
+            execution_id, at, partial(closing.complete_step, call=call, output=output, tool_result=tool_result)
+        )
 
     def fail_step(
         self,
@@ -397,7 +408,9 @@ class Workflows:
         if asked is None:
             raise InvalidInput("user_input: this execution has not asked for any")
         schema = waiting.requested_schema(asked)
-        command = partial(waiting.receive_input, value=user_input, asked_step=UUID(str(asked["step_id"])), schema=schema)
+        command = partial(
+            waiting.receive_input, value=user_input, asked_step=UUID(str(asked["step_id"])), schema=schema
+        )
         return self._run(execution_id, at, command)
 
     def request_approval(
@@ -485,7 +498,7 @@ class Workflows:
         metadata: dict[str, Any] | None = None,
         at: datetime | None = None,
     ) -> UUID:
-        """Records an artifact: a copy of `source` under the ledger's home, or a `uri` as it is given; answers its id."""
+        """Records an artifact, a copy of `source` under the home or a `uri` as it is given; answers its id."""
         if (source is None) == (uri is None):
             raise InvalidInput("source: give the bytes to copy, or the uri of what lies elsewhere, one of the two")
         if source is not None:
@@ -550,22 +563,22 @@ class Workflows:
         """Ends an execution that has run longer than it may."""
         return self._run(execution_id, at, partial(ending.time_out, limit_seconds=limit_seconds, reason=reason))
 
-    def expire(self, now: datetime, most: int = EXPIRED_AT_ONCE) -> tuple[list[Overdue], list[tuple[Overdue, LedgerError]]]:
+    def expire(
+        self, now: datetime, most: int = EXPIRED_AT_ONCE
+    ) -> tuple[list[Overdue], list[tuple[Overdue, LedgerError]]]:
         """Records limits that have passed by then: executions time out, calls fail; answers which, and what refused.
 
         Whoever else moves an execution meanwhile wins; a repetition records nothing twice.
         """
         recorded: list[Overdue] = []
         refused: list[tuple[Overdue, LedgerError]] = []
-        for each in overdue(self._store.connection, now, most):
+        for each in overdue(self._connection, now, most):
             try:
                 if each.call_id is None:
                     reason = f"ran longer than its limit of {each.limit_seconds // 60} minutes"
                     self.time_out(each.execution_id, each.limit_seconds, reason, at=now)
                 else:
-                    command = partial(
-                        closing.time_out_step, reference=each.call_id, limit_seconds=each.limit_seconds
-                    )
+                    command = partial(closing.time_out_step, reference=each.call_id, limit_seconds=each.limit_seconds)
                     self._recorder.run(each.execution_id, now, command)
                 recorded.append(each)
             except LedgerError as error:
