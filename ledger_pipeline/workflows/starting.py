@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from ledger_pipeline.errors import InvalidInput, InvalidTransition
+from ledger_pipeline.errors import Fault, InvalidDefinition, InvalidInput, InvalidTransition
 from ledger_pipeline.events.catalogue import PlanStep, WorkflowCreated, WorkflowStarted
 from ledger_pipeline.events.enums import ExecutionStatus, StepType
 from ledger_pipeline.events.state import ExecutionState
 from ledger_pipeline.templates.definition import Definition
+from ledger_pipeline.templates.form import form_faults
 from ledger_pipeline.templates.inputs import check_input
-from ledger_pipeline.templates.plan import plan
+from ledger_pipeline.templates.plan import agent_id_of, plan
 from ledger_pipeline.templates.positions import positions
 from ledger_pipeline.workflows.recording import Recording
 from ledger_pipeline.workflows.references import require
@@ -120,16 +121,25 @@ def rerun(recording: Recording, execution_id: UUID, first: WorkflowCreated, **fi
     recording.record(WorkflowCreated, execution_id=execution_id, plan=entries, **same)
 
 
-def unplanned_entry(state: ExecutionState, step_id: UUID, name: str | None, config: dict[str, Any]) -> PlanStep:
-    """The plan entry of a step that the plan lacks: at the end of the execution's own line."""
+def check_unplanned(config: dict[str, Any]) -> None:
+    """Raises InvalidDefinition for an action that no plan could have; its variables are looked for when it runs."""
+    faults = form_faults({"name": "unplanned", "steps": [config]})[1]
+    if faults:
+        places = (fault.where.removeprefix("steps[0]").lstrip(".") or "step" for fault in faults)
+        raise InvalidDefinition(Fault(place, f.what, f.allowed) for place, f in zip(places, faults, strict=True))
+
+
+def unplanned_entry(state: ExecutionState, step_id: UUID, config: dict[str, Any]) -> PlanStep:
+    """The plan entry of an action that the plan lacks: at the end of the execution's own line."""
     order = 1 + max((s.step_order for s in state.steps.values() if s.parent_step_id is None), default=-1)
     return PlanStep(
         step_id=step_id,
         path=str(order),
         step_order=order,
-        step_name=name or f"step_{order}",
+        step_name=config.get("name") or f"step_{order}",
         step_type=StepType.ACTION,
         max_attempts=1 + int(config.get("retry_count") or 0),
+        agent_id=agent_id_of(config.get("agent_id")),
         agent_name=config.get("agent_id"),
         config=config,
     )

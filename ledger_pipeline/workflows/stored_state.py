@@ -1,5 +1,6 @@
 """The state of an execution from its projection rows: equal to its replay, at the price of a few indexed reads."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -55,7 +56,8 @@ def stored_state(connection: Connection, execution_id: UUID) -> ExecutionState:
     (row,) = rows["execution"]
     state = _record(ExecutionState, row)
     state.position, state.status = Position(row["state"]), ExecutionStatus(row["status"])
-    state.steps = _by_id([_with_status(_record(StepState, each), StepStatus) for each in rows["steps"]])
+    steps = sorted(rows["steps"], key=lambda row: [int(part) for part in re.findall(r"\d{1,9}", row["path"])])
+    state.steps = _by_id([_with_status(_record(StepState, each), StepStatus) for each in steps])
     state.calls = _by_id([_with_status(_record(CallState, each), CallStatus) for each in rows["calls"]])
     state.approvals = _by_id([_record(ApprovalState, each) for each in rows["approvals"]])
     state.artifacts = _by_id([_record(ArtifactState, each) for each in rows["artifacts"]])

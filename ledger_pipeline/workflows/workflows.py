@@ -23,7 +23,6 @@ from ledger_pipeline.hot.artifacts import StoredArtifact, content_type_of, open_
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.templates import Templates
 from ledger_pipeline.templates.reading import Document, read_definition
-from ledger_pipeline.templates.steps import ActionStep
 from ledger_pipeline.workflows import closing, dispatching, ending, facts, starting, waiting
 from ledger_pipeline.workflows.answers import Dispatched, NextSteps, Recorded, Started
 from ledger_pipeline.workflows.dispatching import ChildRequest, Given
@@ -255,13 +254,11 @@ class Workflows:
             "parameters": parameters,
             "retry_count": retry_count or None,
         }
-        document = {"name": "unplanned", "steps": [{k: v for k, v in fields.items() if v is not None}]}
-        step = read_definition(document).definition.steps[0]
-        assert isinstance(step, ActionStep)
+        config = {field: value for field, value in fields.items() if value is not None}
+        starting.check_unplanned(config)
 
         def command(recording: Recording) -> tuple[Dispatched, ChildRequest | None]:
-            config = step.model_dump(exclude_unset=True, exclude={"metadata"})
-            entry = starting.unplanned_entry(recording.state, recording.new_id(), name, config)
+            entry = starting.unplanned_entry(recording.state, recording.new_id(), config)
             return dispatching.dispatch_unplanned(recording, entry, Given(call_id=call_id))
 
         return self._dispatch(execution_id, at, command)

@@ -12,13 +12,12 @@ from ledger_pipeline.errors import SchemaViolation
 from ledger_pipeline.events.state import ExecutionState
 from ledger_pipeline.workflows.answers import Dispatched
 from ledger_pipeline.workflows.workflows import Workflows
+from ledger_pipeline_tests.templates.printed import CODE_REVIEW, VM_DEPLOYMENT
 from ledger_pipeline_tests.workflows.conftest import Place, Save
 from ledger_pipeline_tests.workflows.definitions import (
     BACKUP_AND_NOTIFY,
-    CODE_REVIEW,
     DEPLOY_EVERYWHERE,
     SETUP_VM_BACKUP,
-    VM_DEPLOYMENT,
 )
 
 Replayed = Callable[[UUID], ExecutionState]
@@ -202,7 +201,10 @@ def test_parallel_branches(workflows: Workflows, replayed: Replayed) -> None:
 
     both = replayed(execution_id).steps
     (parent,) = [step for step in both.values() if step.path == "0"]
-    assert (parent.status, parent.output_data) == ("completed", {"step_0_0": {"bytes": 10}, "step_0_1": {"notified": 3}})
+    assert (parent.status, parent.output_data) == (
+        "completed",
+        {"step_0_0": {"bytes": 10}, "step_0_1": {"notified": 3}},
+    )
     assert [step.step_name for step in workflows.next_steps(execution_id).ready] == ["report"]
 
 
