@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ledger_pipeline.events.state import ExecutionState
     from ledger_pipeline.replay.verify import Report
+    from ledger_pipeline.templates import Templates
     from ledger_pipeline.workflows.workflows import Workflows
 
 Progress = Callable[[int], None]
@@ -165,6 +166,13 @@ class Ledger:
     ) -> int:
         """Prices and stores events of any number of executions in batches; see `hot.append.append_many`."""
         return append_many(self.connection, self._priced(events), history=history, progress=progress)
+
+    @property
+    def templates(self) -> "Templates":
+        """The stored workflow definitions."""
+        from ledger_pipeline.templates import Templates
+
+        return Templates(self.connection)
 
     @cached_property
     def workflows(self) -> "Workflows":

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import simplejson
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -14,17 +15,26 @@ from ledger_pipeline.templates.positions import member, positions
 from ledger_pipeline.templates.steps import STEP_CLASSES
 
 _SHOWN = 80
+_LISTED = 20
+_TYPES = {"tuple": "a list", "dictionary": "an object", "boolean": "true or false", "string": "a text"}
+_NAME = "snake_case: small letters, digits and _, starting with a letter, such as vm_deployment"
 _PATTERNS = {
     "workflow_name": "a workflow's name in snake_case: setup_vm_backup",
-    "name": "snake_case at the top (vm_deployment); for a step letters, digits, _ and -, not starting with a digit",
+    "name": "letters, digits, _ and -, not starting with a digit",
     "item_variable": "letters, digits and _, not starting with a digit",
 }
 
 
 def shown(value: object) -> str:
     """A value as a message quotes it, cut to a line's length."""
-    text = repr(value)
+    plain = isinstance(value, str)
+    text = repr(value) if plain else simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a message lists them, the first ones of many."""
+    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")
 
 
 def form_faults(document: Mapping[str, Any]) -> tuple[Definition | None, list[Fault]]:
@@ -33,7 +43,16 @@ def form_faults(document: Mapping[str, Any]) -> tuple[Definition | None, list[Fa
     try:
         return Definition.model_validate(document), faults
     except ValidationError as error:
-        return None, [*(_fault(detail, document) for detail in error.errors(include_url=False)), *faults]
+        found = [_fault(detail, document) for detail in error.errors(include_url=False)]
+        return None, [*_merged(found), *faults]
+
+
+def _merged(faults: list[Fault]) -> list[Fault]:
+    """One fault for each place: pydantic has one for every type that a value may have."""
+    allowed: dict[tuple[str, str], list[str]] = {}
+    for fault in faults:
+        allowed.setdefault((fault.where, fault.what), []).append(fault.allowed)
+    return [Fault(where, what, " or ".join(dict.fromkeys(a))) for (where, what), a in allowed.items()]
 
 
 def _fault(detail: ErrorDetails, document: Mapping[str, Any]) -> Fault:
@@ -57,18 +76,19 @@ def _fault(detail: ErrorDetails, document: Mapping[str, Any]) -> Fault:
         case "union_tag_invalid":
             return Fault(f"{where}.type", f"{shown(member(here, 'type'))} is no step type", ", ".join(StepType))
         case "union_tag_not_found" | "model_attributes_type" | "model_type" if where:
-            return Fault(where, f"is a {type(here).__name__}, not a step", "a step: an object with a type")
+            return Fault(where, f"is {shown(here)}", "a step: an object with a type")
         case "enum" | "literal_error":
             return Fault(where, f"{shown(here)} is not one of its values", str(context.get("expected", "")))
         case "string_pattern_mismatch":
-            return Fault(
-                where, f"{shown(here)} is not a valid {last if last in _PATTERNS else 'name'}", _PATTERNS.get(last, "")
-            )
+            rule = _NAME if where == "name" else _PATTERNS.get(last, "")
+            return Fault(where, f"{shown(here)} is not a valid {last}", rule)
         case "too_short":
             return Fault(where, "is empty", "at least one step")
+        case "string_too_short":
+            return Fault(where, "is empty", "a text, or leave it out")
         case _:
             rule = re.sub("^(Input|String|List|Value) should (be a valid |be |have )", "", detail["msg"])
-            return Fault(where or "definition", f"is {shown(here)}", rule)
+            return Fault(where or "definition", f"is {shown(here)}", _TYPES.get(rule, rule))
 
 
 def _model_of(holder: Any) -> Any:
@@ -76,6 +96,9 @@ def _model_of(holder: Any) -> Any:
 
 
 def _meaning(holder: Any, field: str) -> str:
+    """What belongs in a field that is missing."""
+    if holder is None or (field == "name" and _model_of(holder) is None):
+        return _NAME
     model = _model_of(holder) or Definition
     return (model.__doc__ or "").splitlines()[0] if field in model.model_fields else ""
 

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jsonschema_specifications import REGISTRY
-from referencing import Resource
-from referencing.jsonschema import DRAFT202012
+from referencing.exceptions import Unresolvable
 
 from ledger_pipeline.errors import Fault, InvalidInput, SchemaViolation
 from ledger_pipeline.events.payload import dump_payload, parse_payload
 from ledger_pipeline.templates.definition import Definition
 from ledger_pipeline.templates.form import shown
-from ledger_pipeline.templates.schemas import schema_fault, validator
+from ledger_pipeline.templates.schemas import resolver_of, schema_fault, validator
 from ledger_pipeline.templates.steps import ActionStep
 
 _MAX_DEPTH = 50
@@ -48,11 +46,12 @@ def _storable(value: Any, where: str) -> Any:
 
 
 def _checked(schema: Any, value: Any, where: str) -> Any:
-    filled = _filled(schema, value, schema, 0)
+    filled = value
     try:
+        filled = _filled(schema, value, schema, 0)
         faults = [schema_fault(error, where) for error in validator(schema).iter_errors(filled)]
-    except RecursionError:
-        faults = [Fault(where, "can't be checked: its schema refers to itself without end")]
+    except (RecursionError, Unresolvable):
+        faults = [Fault(where, "can't be checked: its schema refers to itself without end, or to nothing")]
     if faults:
         raise SchemaViolation(dict.fromkeys(faults))
     return filled
@@ -63,8 +62,7 @@ def _filled(schema: Any, value: Any, root: Any, depth: int) -> Any:
     if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
         return value
     if isinstance(reference := schema.get("$ref"), str):
-        resolver = REGISTRY.resolver_with_root(Resource(contents=root, specification=DRAFT202012))
-        value = _filled(resolver.lookup(reference).contents, value, root, depth + 1)
+        value = _filled(resolver_of(root).lookup(reference).contents, value, root, depth + 1)
     for part in schema.get("allOf", ()):
         value = _filled(part, value, root, depth + 1)
     if isinstance(value, Mapping):

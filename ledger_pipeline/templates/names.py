@@ -41,5 +41,5 @@ def _collection_faults(position: Position) -> list[Fault]:
     )
     if isinstance(collection, str) and not ("{{" in collection and "}}" in collection):
         return [Fault(where, f"{shown(collection)} is no collection", allowed)]
-    # A missing one is a fault of form.
-    return [Fault(where, "is null", allowed)] if collection is None and "collection" in position.step else []
+    # One that is missing, or of another type, is a fault of form.
+    return []

@@ -5,18 +5,16 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from ledger_pipeline.errors import Fault, InvalidDefinition, InvalidInput, NotFound, VersionConflict
-from ledger_pipeline.events.enums import ChangeType, StepType, TemplateStatus
-from ledger_pipeline.events.payload import dump_payload
+from ledger_pipeline.events.enums import ChangeType, TemplateStatus
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.templates.changes import breaking_changes, next_tag
 from ledger_pipeline.templates.definition import Definition
 from ledger_pipeline.templates.links import link_faults
-from ledger_pipeline.templates.positions import member, positions
 from ledger_pipeline.templates.reading import Document, Reading, read_definition
 from ledger_pipeline.templates.statements import read_sql, rows
+from ledger_pipeline.templates.stored_rows import step_rows, template_row
 from ledger_pipeline.templates.template import Saved, kept_steps, stored_definition
 
 
@@ -40,21 +38,17 @@ def save(
     reading = read_definition(document)
     definition = reading.definition
     with connection.transaction(), translated():
-        drive_id, created_by, noted = _place(
-            connection, definition, drive_id, created_by, known=template_id is not None
-        )
+        drive_id, created_by, noted = _place(connection, definition, drive_id, created_by, template_id)
         rows(connection, "lock_drive", {"drive_id": drive_id})
         parameters = {"template_id": template_id, "drive_id": drive_id, "name": definition.name}
         current = next(iter(rows(connection, "current", parameters)), None)
         if template_id is not None and current is None:
             raise NotFound(f"template {template_id} does not exist")
         number = _number_after(current, expected_version, definition.name)
-        if current is not None:
-            drive_id = current["drive_id"]
         warnings = (*noted, *_check_links(connection, reading, drive_id, current))
         change = _change(change_type, number)
         breaking = breaking_changes(stored_definition(current["snapshot"]), definition) if current else ()
-        version = _row(definition) | {
+        version: dict[str, Any] = template_row(definition) | {
             "drive_id": drive_id,
             "created_by": created_by,
             "changed_by": created_by,
@@ -83,19 +77,23 @@ def save(
 
 
 def _place(
-    connection: Connection, definition: Definition, drive_id: UUID | None, created_by: UUID | None, *, known: bool
+    connection: Connection,
+    definition: Definition,
+    drive_id: UUID | None,
+    created_by: UUID | None,
+    template_id: UUID | None,
 ) -> tuple[UUID | None, UUID | None, tuple[Fault, ...]]:
     """The ids of the drive and of who saves; what the call doesn't say is looked for in the document.
 
     A drive decides who sees the template, so one that isn't known is refused; an author who isn't known stays a note.
     """
-    drive = str(drive_id) if drive_id else (None if known else definition.drive_id)
+    drive = None if template_id else str(drive_id) if drive_id else definition.drive_id
     creator = str(created_by) if created_by else definition.created_by
-    (found,) = rows(connection, "place", {"drive": drive, "creator": creator})
-    if created_by is None and len(found["creators"]) != 1:
-        unknown = Fault("created_by", f"{creator!r} is no user of this ledger: the template has no creator")
-        return _only("drive_id", drive, found["drives"]), None, (unknown,) if creator else ()
-    return _only("drive_id", drive, found["drives"]), _only("created_by", creator, found["creators"]), ()
+    (found,) = rows(connection, "place", {"drive": drive, "creator": creator, "template_id": template_id})
+    place = _only("drive_id", drive, found["drives"])
+    if creator is not None and created_by is None and len(found["creators"]) != 1:
+        return place, None, (Fault("created_by", f"{creator!r} is no user of this ledger: nobody is its creator"),)
+    return place, _only("created_by", creator, found["creators"]), ()
 
 
 def _only(field: str, given: str | None, found: list[UUID]) -> UUID | None:
@@ -150,20 +148,6 @@ def _tag(
     )
 
 
-def _row(definition: Definition) -> dict[str, Any]:
-    fields = ("name", "title", "description", "category", "timeout_minutes", "max_retries", "is_public")
-    return {field: getattr(definition, field) for field in fields} | {
-        "tags": list(definition.tags),
-        "parameters": Jsonb(definition.parameters, dumps=_dumps),
-        "outputs": Jsonb(definition.outputs, dumps=_dumps),
-    }
-
-
-def _dumps(value: Any) -> str:
-    # Only objects have a text; the value is one member of it.
-    return dump_payload({"": value})[len('{"":') : -1]
-
-
 def _store_template(connection: Connection, version: dict[str, Any], *, created: bool) -> UUID:
     try:
         (stored,) = rows(connection, "insert_template" if created else "update_template", version)
@@ -176,22 +160,11 @@ def _store_steps(
     connection: Connection, definition: Definition, template_id: UUID, number: int, stored: list[Any]
 ) -> None:
     kept = kept_steps(definition, stored)
-    steps: list[dict[str, Any]] = []
-    for position in positions(definition):
-        fields = ("title", "agent_id", "prompt_template", "tool_name", "requires_user_input", "input_schema")
-        steps.append(
-            {field: member(position.step, field) for field in fields}
-            | {
-                "id": kept.get(position.path),
-                "path": position.path,
-                "step_order": position.order,
-                "name": position.name,
-                "type": StepType(position.type),
-                "config": position.step.model_dump(exclude_unset=True, exclude={"metadata"}),
-                "metadata": position.step.metadata,
-            }
-        )
-    connection.execute(read_sql("delete_steps"), {"template_id": template_id, "kept": list(kept.values())})
-    if steps:
-        parameters = {"template_id": template_id, "number": number, "steps": Jsonb(steps, dumps=_dumps)}
-        connection.execute(read_sql("store_steps"), parameters)
+    parameters = {
+        "template_id": template_id,
+        "number": number,
+        "kept": list(kept.values()),
+        "steps": step_rows(definition, kept),
+    }
+    connection.execute(read_sql("delete_steps"), parameters)
+    connection.execute(read_sql("store_steps"), parameters)

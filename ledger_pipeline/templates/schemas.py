@@ -1,12 +1,14 @@
 """JSON Schemas (Draft 2020-12) of parameters, outputs and people's inputs, and the short form of the first two."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema_specifications import REGISTRY
 from referencing import Resource
+from referencing._core import Resolver
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
@@ -27,6 +29,11 @@ KEYWORDS = frozenset(
 def validator(schema: Any) -> Draft202012Validator:
     """A validator that looks up references in the schema itself and nowhere else: never over the network."""
     return Draft202012Validator(schema, registry=REGISTRY)
+
+
+def resolver_of(schema: Any) -> Resolver[Any]:
+    """Looks up a schema's references, in itself and nowhere else."""
+    return REGISTRY.resolver_with_root(Resource(contents=schema, specification=DRAFT202012))
 
 
 def is_short_form(given: Any) -> bool:
@@ -86,10 +93,10 @@ def schema_faults(schema: Any, where: str) -> list[Fault]:
     """What is wrong with a JSON Schema: its form, references that lead nowhere, defaults that it refuses itself."""
     if not isinstance(schema, (Mapping, bool)):
         return [Fault(where, f"is {shown(schema)}", "a JSON Schema: an object, true or false")]
-    faults = [schema_fault(error, where) for error in _META.iter_errors(schema)]
+    faults = [_meta_fault(error, where) for error in _META.iter_errors(schema)]
     if faults or isinstance(schema, bool):
         return faults
-    resolver = REGISTRY.resolver_with_root(Resource(contents=schema, specification=DRAFT202012))
+    resolver = resolver_of(schema)
     for place, part in _subschemas(schema, where):
         for keyword in ("$ref", "$dynamicRef"):
             reference = part.get(keyword)
@@ -99,20 +106,30 @@ def schema_faults(schema: Any, where: str) -> list[Fault]:
                 except Unresolvable:
                     allowed = "a place in this schema, such as #/$defs/name"
                     faults.append(Fault(f"{place}.{keyword}", f"{shown(reference)} leads nowhere", allowed))
-    return faults or _default_faults(schema, where)
+    try:
+        return faults or _default_faults(schema, where)
+    except RecursionError:
+        return [Fault(where, "refers to itself without end", "a reference to itself below a property or an item")]
 
 
 def _default_faults(schema: Mapping[str, Any], where: str) -> list[Fault]:
     whole = validator(schema)
-    faults: list[Fault] = []
-    for place, part in _subschemas(schema, where):
-        if "default" in part:
-            try:
-                errors = list(whole.evolve(schema=part).iter_errors(part["default"]))
-            except RecursionError:
-                return [Fault(where, "refers to itself without end", "a reference below a property or an item")]
-            faults += [schema_fault(error, f"{place}.default") for error in errors]
-    return faults
+    # Also finds a schema that refers to itself on the spot: no value would ever be judged.
+    any(whole.iter_errors({}))
+    # Parts are judged through the whole schema, so that their references are looked up at its root.
+    return [
+        schema_fault(error, f"{place}.default")
+        for place, part in _subschemas(schema, where)
+        if "default" in part
+        for error in whole.descend(part["default"], part)
+    ]
+
+
+def _meta_fault(error: ValidationError, where: str) -> Fault:
+    fault = schema_fault(error, where)
+    # The meta-schema says it in a way that no message can quote.
+    kinds = "array, boolean, integer, null, number, object, string, or a list of those"
+    return replace(fault, what=f"is {shown(error.instance)}", allowed=kinds) if fault.where.endswith(".type") else fault
 
 
 def _subschemas(schema: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

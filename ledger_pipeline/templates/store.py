@@ -62,13 +62,14 @@ class Templates:
             raise NotFound(f"template {template} does not exist{where}")
         if len(found) > 1:
             raise InvalidInput(f"template: {template!r} is the name of several; say which drive_id")
-        row = found[0]
+        row: dict[str, Any] = found[0]
         if row["version_number"] is None:
             raise NotFound(f"template {template} has no version {version}; its newest is {row['current_version']}")
         text, steps = row.pop("snapshot"), row.pop("steps")
+        row["status"] = TemplateStatus(row["status"])
         definition = stored_definition(text)
         return Template(
-            **row | {"status": TemplateStatus(row["status"])},
+            **row,
             definition=definition,
             text=text,
             step_ids=kept_steps(definition, steps),

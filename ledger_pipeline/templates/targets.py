@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ledger_pipeline.errors import Fault
 from ledger_pipeline.events.enums import StepType
-from ledger_pipeline.templates.form import shown
+from ledger_pipeline.templates.form import listed, shown
 from ledger_pipeline.templates.positions import TARGETS, Position, member
 from ledger_pipeline.templates.steps import CONTINUE, END, FAIL, NEXT, RETRY
 
@@ -20,23 +20,30 @@ def target_faults(steps: Sequence[Position]) -> list[Fault]:
     """
     faults: list[Fault] = []
     by_name = {position.name: position for position in steps}
-    lists: dict[int, list[Position]] = {}
-    for position in steps:
-        if position.listed:
-            lists.setdefault(id(position.parent), []).append(position)
     for position in steps:
         for field in TARGETS:
             target = member(position.step, field)
             words = (*ANYWHERE, *ON_FAILURE) if field == "on_failure" else ANYWHERE
-            if not isinstance(target, str) or target in words:
+            if not isinstance(target, str) or not target or target in words:
                 continue
-            reachable = _reachable(position, lists)
-            if target not in reachable:
-                allowed = ", ".join((*words, *reachable)) + " or a step"
-                faults.append(
-                    Fault(f"{position.where}.{field}", _problem(target, by_name.get(target), position), allowed)
-                )
+            known = by_name.get(target)
+            if known is None or not _leads_to(position, known):
+                later = [step.name for step in steps if _leads_to(position, step)]
+                allowed = f"{', '.join(words)}, a step" + (f", or {listed(later)}" if later else "")
+                faults.append(Fault(f"{position.where}.{field}", _problem(target, known, position), allowed))
     return faults
+
+
+def _leads_to(position: Position, other: Position) -> bool:
+    """Whether the work may go on from one step to another by its name."""
+    for place in (position, *position.holders):
+        # An inline step has no list of its own.
+        if place.listed:
+            if place.parent is not None and place.parent.type == StepType.PARALLEL:
+                return False
+            if other.parent is place.parent and other.listed and other.order > place.order:
+                return True
+    return False
 
 
 def _problem(target: str, known: Position | None, position: Position) -> str:
@@ -47,14 +54,3 @@ def _problem(target: str, known: Position | None, position: Position) -> str:
     if known is position:
         return f"{target!r} is this step itself"
     return f"{target!r} ({known.where}) can't be reached from here: it stands before, or within another step"
-
-
-def _reachable(position: Position, lists: dict[int, list[Position]]) -> list[str]:
-    names: list[str] = []
-    for place in (position, *position.holders):
-        # An inline step has no list of its own.
-        if place.listed:
-            if place.parent is not None and place.parent.type == StepType.PARALLEL:
-                break
-            names += [other.name for other in lists[id(place.parent)] if other.order > place.order]
-    return names

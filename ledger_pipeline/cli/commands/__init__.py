@@ -17,6 +17,7 @@ from ledger_pipeline.cli.commands.report import report
 from ledger_pipeline.cli.commands.roll import roll
 from ledger_pipeline.cli.commands.simulate import simulate
 from ledger_pipeline.cli.commands.sql import sql
+from ledger_pipeline.cli.commands.templates import templates
 from ledger_pipeline.cli.commands.up import up
 from ledger_pipeline.cli.commands.verify import verify
 
@@ -35,6 +36,7 @@ COMMANDS: tuple[click.Command, ...] = (
     adopt,
     checkpoint,
     prices,
+    templates,
     report,
     sql,
     psql,

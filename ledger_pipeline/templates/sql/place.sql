@@ -1,4 +1,8 @@
--- The drives and users that are meant by ids or, in what an author noted, by names.
+-- The drives and users that are meant by ids or, in what an author noted, by names; a known template stays in its drive.
 SELECT
-    ARRAY(SELECT d.id FROM drives d WHERE d.id::text = lower(%(drive)s) OR d.name = %(drive)s) AS drives,
+    CASE
+        WHEN %(template_id)s::uuid IS NULL THEN
+            ARRAY(SELECT d.id FROM drives d WHERE d.id::text = lower(%(drive)s) OR d.name = %(drive)s)
+        ELSE ARRAY(SELECT t.drive_id FROM workflow_templates t WHERE t.id = %(template_id)s AND t.drive_id IS NOT NULL)
+    END AS drives,
     ARRAY(SELECT u.id FROM users u WHERE u.id::text = lower(%(creator)s) OR u.name = %(creator)s) AS creators
