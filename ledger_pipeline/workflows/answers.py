@@ -30,10 +30,10 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Dispatched:
-    """An open call and the work that it asks for, variables filled in.
+    """A call and the work that it asks for, variables filled in; `context` is the accumulated context.
 
-    `open` is false for a step that was over as soon as it was dispatched, such as a condition: there is nothing to do
-    for it. `context` is the accumulated context.
+    `work` is true for an action, which is the caller's to do and to complete. Whatever else was dispatched goes on with
+    its own steps or its child execution, or is over already: `open` says whether it runs.
     """
 
     execution_id: UUID
@@ -51,6 +51,7 @@ class Dispatched:
     user_input: Json
     input: Json
     context: Json
+    work: bool
     open: bool
     child_execution_id: UUID | None
     warnings: tuple[str, ...]

@@ -138,6 +138,7 @@ def _dispatch(
             user_input=step.user_input,
             input=work["input"],
             context=recording.state.accumulated_context,
+            work=step.step_type == StepType.ACTION,
             open=dispatched.status is StepStatus.RUNNING,
             child_execution_id=child.execution_id if child else None,
             warnings=tuple(recording.warnings),

@@ -1,11 +1,10 @@
 """Where an execution stands in its plan: what may be dispatched now, and what already follows from what happened.
 
-The rules. The steps of a line run one after the other; a target names where the line goes on after a step: `next` the
-following one, `end` past the last, a name at that step, with those in between skipped; an inline step runs first, and
-goes on as its own targets say. A failed step goes on at `on_failure` (`fail` when left out, `continue` is `next`).
-A parallel step ends when all its branches have, a loop with its last iteration; `end` in an iteration ends that one,
-a name further out ends the loop and goes on there. What fails inside fails the step around it, and in the execution's
-own line the execution.
+The rules. The steps of a line run one after the other; a target names where the work goes on after a step: `next` at
+the following one, `end` nowhere any more, a name at that step, with those in between skipped; an inline step runs first,
+and goes on as its own targets say. A failed step goes on at `on_failure` (`fail` when left out, `continue` is `next`).
+A parallel step ends when all its branches have, a loop with its last iteration, or with one that goes on outside. What
+fails inside fails the step around it, and in the execution's own line the execution.
 """
 
 from dataclasses import dataclass
@@ -62,10 +61,11 @@ Consequence = Skip | Complete | Fail | Iterate | FailWorkflow
 
 def branch_of(step: StepState) -> str:
     """The target that a dispatched condition takes: judged by the values that its dispatch recorded."""
-    condition = target(step, "condition")
-    values = member(step.input_data, "values") or {}
-    holds = isinstance(condition, str) and parse_condition(condition).evaluate(values.get)
-    return "on_true" if holds else "on_false"
+    values = member(step.input_data, "values")
+    if not isinstance(values, dict):
+        # Recorded by somebody else's commands: its result is known by its branches only.
+        return "on_false"
+    return "on_true" if parse_condition(step.step_config["condition"]).evaluate(values.get) else "on_false"
 
 
 def target_name(step: StepState, field: str, positions: Positions) -> str:
@@ -97,7 +97,7 @@ class Walk:
         self.consequence = self.consequence or consequence
 
     def _line(self, steps: list[StepState]) -> str | None:
-        """`next` at the line's end, the name of a step further out, `fail`, or None while the line goes on."""
+        """`next` at the line's end, `end` or a step further out, `fail`, or None while the line goes on."""
         at = 0
         while at < len(steps):
             step = steps[at]
@@ -108,7 +108,7 @@ class Walk:
             for between in steps[at + 1 : following]:
                 if between.status in (StepStatus.PENDING, StepStatus.RETRYING):
                     self._follow(Skip(between, f"{step.step_name} goes on at {outcome}"))
-            if following == len(steps) and outcome not in (NEXT, END):
+            if outcome != NEXT and following == len(steps):
                 return outcome
             at = following
         return NEXT
@@ -131,8 +131,10 @@ class Walk:
             case StepStatus.SKIPPED:
                 return NEXT
             case StepStatus.COMPLETED:
-                if step.step_type == StepType.LOOP and isinstance(left_at := member(step.output_data, "target"), str):
-                    return left_at
+                if step.step_type == StepType.LOOP and isinstance(left_for := member(step.output_data, "target"), str):
+                    return left_for
+                if step.step_type == StepType.PARALLEL and END in map(self._step, self.positions.body(step)):
+                    return END
                 return self._goes_on(step, branch_of(step) if step.step_type == StepType.CONDITION else "on_success")
             case StepStatus.FAILED:
                 outcome = self._goes_on(step, "on_failure")

@@ -33,7 +33,7 @@ def work_off(workflows: Workflows, execution_id: UUID, outputs: dict[str, Any]) 
     dispatched: list[Dispatched] = []
     while ready := workflows.next_steps(execution_id).ready:
         dispatched.append(workflows.dispatch(execution_id, ready[0].step_id))
-        if dispatched[-1].open and dispatched[-1].child_execution_id is None and dispatched[-1].tool_name:
+        if dispatched[-1].work:
             output = outputs.get(ready[0].step_name, {})
             workflows.complete_step(execution_id, dispatched[-1].call_id, output)
     return dispatched
