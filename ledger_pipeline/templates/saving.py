@@ -31,7 +31,8 @@ def save(
 ) -> Saved:
     """Saves a definition as the next version of the drive's template of that name, or of `template_id`.
 
-    Where they are left out, the drive and who saves are those that the document notes, by id or name. Raises
+    Where they are left out, the drive is the one that the document notes, by id or name, and who saves is the user for
+    whom the session acts, or else the one that the document notes. Raises
     InvalidDefinition with every fault, VersionConflict when the template's version is not `expected_version` (0: it
     must be new) or the tag is taken, NotFound for an unknown `template_id`, InvalidInput for an unknown drive or user.
     """
@@ -88,11 +89,12 @@ def _place(
     A drive decides who sees the template, so one that isn't known is refused; an author who isn't known stays a note.
     """
     drive = None if template_id else str(drive_id) if drive_id else definition.drive_id
-    creator = str(created_by) if created_by else definition.created_by
-    (found,) = rows(connection, "place", {"drive": drive, "creator": creator, "template_id": template_id})
+    creator, noted = str(created_by) if created_by else None, definition.created_by
+    parameters = {"drive": drive, "creator": creator, "noted": noted, "template_id": template_id}
+    (found,) = rows(connection, "place", parameters)
     place = _only("drive_id", drive, found["drives"])
-    if creator is not None and created_by is None and len(found["creators"]) != 1:
-        return place, None, (Fault("created_by", f"{creator!r} is no user of this ledger: nobody is its creator"),)
+    if noted is not None and creator is None and len(found["creators"]) != 1:
+        return place, None, (Fault("created_by", f"{noted!r} is no user of this ledger: nobody is its creator"),)
     return place, _only("created_by", creator, found["creators"]), ()
 
 

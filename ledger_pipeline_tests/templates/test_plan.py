@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from itertools import count
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger_pipeline.errors import NotFound
 from ledger_pipeline.events import PlanStep
@@ -151,3 +154,39 @@ def test_a_plan_entry_names_the_definition_of_its_step() -> None:
 def definition_of_vm() -> Definition:
     """The printed deployment of a machine."""
     return read_definition(VM_DEPLOYMENT).definition
+
+
+def _steps(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    some = st.lists(inner, min_size=1, max_size=3)
+    return st.one_of(
+        st.fixed_dictionaries({"type": st.just("parallel"), "steps": some, "on_success": inner}),
+        st.fixed_dictionaries(
+            {"type": st.just("loop"), "collection": st.just([1]), "steps": some, "on_failure": inner}
+        ),
+        st.fixed_dictionaries(
+            {"type": st.just("condition"), "condition": st.just("x"), "on_true": inner, "on_false": inner}
+        ),
+        st.fixed_dictionaries({"tool_name": st.just("t"), "on_success": inner}),
+    )
+
+
+NESTED_STEPS = st.recursive(st.just({"tool_name": "t"}), _steps, max_leaves=12)
+
+
+@pytest.mark.mission("E3")
+@given(st.lists(NESTED_STEPS, max_size=4))
+def test_in_every_plan_each_step_has_a_place_of_its_own_below_its_parent(steps: list[Any]) -> None:
+    definition = read_definition({"name": "any", "steps": steps}).definition
+    planned = {entry.step_id: entry for entry in plan(definition, uuid4)}
+    for position in positions(definition):
+        if position.type == "loop" and not position.in_loop:
+            (loop,) = (entry for entry in planned.values() if entry.path == position.path)
+            for index in range(3):
+                entries = iteration_plan(
+                    definition, position.name, index, uuid4, loop_path=loop.path, loop_step_id=loop.step_id
+                )
+                planned |= {entry.step_id: entry for entry in entries}
+    assert len({entry.path for entry in planned.values()}) == len(planned)
+    for entry in planned.values():
+        parent = planned[entry.parent_step_id].path + "/" if entry.parent_step_id else ""
+        assert entry.path == f"{parent}{entry.step_order}"

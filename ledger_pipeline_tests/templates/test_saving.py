@@ -101,6 +101,20 @@ def test_drive_and_creator_may_be_those_that_the_document_notes_by_name(
     assert templates.get("code_review_workflow", drive_id=read.drive_id).id == read.id
 
 
+def test_who_saves_is_the_user_for_whom_the_session_acts(module_ledger_url: str, drive: UUID, user: UUID) -> None:
+    with connect(module_ledger_url, autocommit=True) as acting:
+        acting.execute("SELECT set_config('ledger.user_id', %s, false)", (str(user),))
+        templates = Templates(acting)
+        saved = templates.save(small("acted", createdBy="somebody"), drive_id=drive)
+        assert (
+            templates.get(saved.template_id).created_by,
+            templates.versions(saved.template_id)[0]["created_by"],
+        ) == (
+            user,
+            user,
+        )
+
+
 def test_an_unknown_drive_or_user_is_refused(templates: Templates, drive: UUID) -> None:
     with pytest.raises(InvalidInput, match=r"drive_id: .* is not known"):
         templates.save(small("a"), drive_id=uuid.uuid4())

@@ -5,4 +5,10 @@ SELECT
             ARRAY(SELECT d.id FROM drives d WHERE d.id::text = lower(%(drive)s) OR d.name = %(drive)s)
         ELSE ARRAY(SELECT t.drive_id FROM workflow_templates t WHERE t.id = %(template_id)s AND t.drive_id IS NOT NULL)
     END AS drives,
-    ARRAY(SELECT u.id FROM users u WHERE u.id::text = lower(%(creator)s) OR u.name = %(creator)s) AS creators
+    ARRAY(
+        SELECT u.id
+        FROM users u
+        -- Before what an author noted comes the user for whom the session acts.
+        CROSS JOIN (SELECT coalesce(%(creator)s, nullif(current_setting('ledger.user_id', true), ''), %(noted)s) AS who) c
+        WHERE u.id::text = lower(c.who) OR u.name = c.who
+    ) AS creators
