@@ -3,8 +3,8 @@
 The rules. The steps of a line run one after the other; a target names where the work goes on after a step: `next` at
 the following one, `end` nowhere any more, a name at that step, with those in between skipped; an inline step runs
 first, and goes on as its own targets say. A failed step goes on at `on_failure` (`fail` when left out, `continue` is
-`next`). A parallel step ends when all its branches have, a loop with its last iteration, or with one that goes on outside. What
-fails inside fails the step around it, and in the execution's own line the execution.
+`next`). A parallel step ends when all its branches have, a loop with its last iteration, or with one that goes on
+outside. What fails inside fails the step around it, and in the execution's own line the execution.
 """
 
 from dataclasses import dataclass

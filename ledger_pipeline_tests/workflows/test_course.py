@@ -2,8 +2,10 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from threading import Barrier
 from typing import Any
 from uuid import UUID
 
@@ -580,6 +582,32 @@ def test_a_command_is_judged_anew_when_another_came_in_between(
     with pytest.raises(SequenceConflict):
         workflows.update_context(execution_id, {"a": 1})
     assert "a" not in replayed(execution_id).accumulated_context
+
+
+def test_branches_that_end_at_the_same_time_end_their_step_once(
+    ledger: Ledger, workflows: Workflows, replayed: Replayed, event_types: EventTypes
+) -> None:
+    names = [f"branch_{nth}" for nth in range(4)]
+    both = {"name": "all", "type": "parallel", "steps": [action(name) for name in names]}
+    execution_id = start(workflows, both, action("after"))
+    workflows.dispatch(execution_id)
+    for name in names:
+        workflows.dispatch(execution_id, name)
+    together = Barrier(len(names))
+
+    def complete(name: str) -> None:
+        with Ledger.open(ledger.settings, bring_up_to_date=False) as own:
+            own.workflows.state(execution_id)
+            together.wait()
+            own.workflows.complete_step(execution_id, name, name)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(complete, names))
+
+    parent = next(step for step in replayed(execution_id).steps.values() if step.step_name == "all")
+    assert parent.output_data == {name: name for name in names}
+    assert event_types(execution_id).count("StepCompleted") == len(names) + 1
+    assert ready(workflows, execution_id) == ["after"]
 
 
 def test_agents_are_found_by_their_names(ledger: Ledger, workflows: Workflows, replayed: Replayed) -> None:
