@@ -31,6 +31,7 @@ def log(
 
 def record_artifact(
     recording: Recording,
+    *,
     artifact: StoredArtifact,
     name: str,
     artifact_type: ArtifactType | str,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from ledger_pipeline.errors import InvalidInput
@@ -14,86 +14,80 @@ from ledger_pipeline.templates import Definition, Document, Templates, read_defi
 from ledger_pipeline.workflows import starting
 from ledger_pipeline.workflows.answers import Recorded, Started
 from ledger_pipeline.workflows.commands import Commands
+from ledger_pipeline.workflows.recording import Recording
 from ledger_pipeline.workflows.starting import Workflow
 
 _AGENTS = "SELECT name, min(id::text)::uuid AS id FROM agents WHERE name = ANY(%s) GROUP BY name"
 
 
+class Beginning(TypedDict, total=False):
+    """What may be said about an execution when it is created."""
+
+    definition: Document
+    version: int | str
+    input: Any
+    execution_id: UUID
+    drive_id: UUID
+    customer_id: UUID
+    user_id: UUID
+    agent_id: UUID
+    agent_name: str
+    mode: str
+    workflow_type: WorkflowType | str
+    budget_usd: Decimal
+    budget_tokens: int
+    trigger_context: Mapping[str, Any]
+    triggered_by: str
+    triggered_by_kind: OperatorKind | str
+    parent_execution_id: UUID
+    parent_step_id: UUID
+    metadata: Mapping[str, Any]
+    at: datetime
+
+
 class StartCommands(Commands):
     """Creates executions, sets them going, runs failed ones again."""
 
-    def start(self, template: UUID | str | None = None, **given: Any) -> Started:
+    def start(self, template: UUID | str | None = None, **given: Unpack[Beginning]) -> Started:
         """Creates an execution and sets it going; takes what `create` takes."""
-        return self._create(template, begin=True, **given)
+        recording = self._create(template, given)
+        starting.begin(recording)
+        return self._started(recording)
 
-    def create(self, template: UUID | str | None = None, **given: Any) -> Started:
+    def create(self, template: UUID | str | None = None, **given: Unpack[Beginning]) -> Started:
         """Creates an execution, which waits until `begin`.
 
         It is made from a stored `template` (its id, or its name in `drive_id`, at a `version`), or from a `definition`
         at hand. `input` is checked and its defaults filled. A template must be active or deprecated; what is doubtful,
         a deprecated template or a workflow without steps, is a warning in the answer and in the execution's log.
         """
-        return self._create(template, begin=False, **given)
+        return self._started(self._create(template, given))
 
     def begin(self, execution_id: UUID, *, at: datetime | None = None) -> Recorded:
         """Sets a created execution going."""
         return self._run(execution_id, at, starting.begin)
 
-    def _create(
-        self,
-        template: UUID | str | None,
-        *,
-        begin: bool,
-        definition: Document | None = None,
-        version: int | str | None = None,
-        input: Any = None,
-        execution_id: UUID | None = None,
-        drive_id: UUID | None = None,
-        customer_id: UUID | None = None,
-        user_id: UUID | None = None,
-        agent_id: UUID | None = None,
-        agent_name: str | None = None,
-        mode: str | None = None,
-        workflow_type: WorkflowType | str | None = None,
-        budget_usd: Decimal | None = None,
-        budget_tokens: int | None = None,
-        trigger_context: Mapping[str, Any] | None = None,
-        triggered_by: str | None = None,
-        triggered_by_kind: OperatorKind | str | None = None,
-        parent_execution_id: UUID | None = None,
-        parent_step_id: UUID | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        at: datetime | None = None,
-    ) -> Started:
-        workflow, drive = self._workflow(template, definition, drive_id, version)
+    def _create(self, template: UUID | str | None, given: Beginning) -> Recording:
+        """Records a creation; the execution's id is the recording's."""
+        fields = {**given}
+        definition, drive_id = given.get("definition"), given.get("drive_id")
+        workflow, drive = self._workflow(template, definition, drive_id, given.get("version"))
+        recording = self._recorder.recording(initial(), given.get("at"))
         operator = self._recorder.operator
-        recording = self._recorder.recording(initial(), at)
-        chosen = execution_id or recording.new_id()
+        fields["triggered_by"] = given.get("triggered_by") or operator.id
+        fields["triggered_by_kind"] = given.get("triggered_by_kind") or operator.kind
+        execution_id = given.get("execution_id") or recording.new_id()
+        for judged in ("definition", "version", "input", "execution_id", "drive_id", "metadata", "at"):
+            fields.pop(judged, None)
         starting.create(
-            recording,
-            chosen,
-            workflow,
-            input,
-            metadata,
-            drive_id=drive,
-            customer_id=customer_id,
-            user_id=user_id,
-            agent_id=agent_id,
-            agent_name=agent_name,
-            mode=mode,
-            workflow_type=workflow_type,
-            budget_usd=budget_usd,
-            budget_tokens=budget_tokens,
-            trigger_context=None if trigger_context is None else dict(trigger_context),
-            triggered_by=triggered_by or operator.id,
-            triggered_by_kind=triggered_by_kind or operator.kind,
-            parent_execution_id=parent_execution_id,
-            parent_step_id=parent_step_id,
+            recording, execution_id, workflow, given.get("input"), given.get("metadata"), drive_id=drive, **fields
         )
-        if begin:
-            starting.begin(recording)
-        recorded = self._recorder.append(chosen, recording)
-        return Started(chosen, recorded.last_sequence, recorded.warnings)
+        return recording
+
+    def _started(self, recording: Recording) -> Started:
+        execution_id = UUID(str(recording.state.id))
+        recorded = self._recorder.append(execution_id, recording)
+        return Started(execution_id, recorded.last_sequence, recorded.warnings)
 
     def _workflow(
         self,
@@ -155,5 +149,4 @@ class StartCommands(Commands):
             trigger_context=None if trigger_context is None else dict(trigger_context),
         )
         starting.begin(recording)
-        recorded = self._recorder.append(chosen, recording)
-        return Started(chosen, recorded.last_sequence, recorded.warnings)
+        return self._started(recording)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from ledger_pipeline.errors import SequenceConflict
+from ledger_pipeline.errors import NotFound, SequenceConflict
 from ledger_pipeline.events.state import initial
 from ledger_pipeline.workflows import closing, dispatching, starting
 from ledger_pipeline.workflows.answers import Dispatched, Recorded
@@ -100,7 +100,9 @@ class StepCommands(StartCommands):
         """The recording of a link's child: of the parent's drive, customer, user and mode."""
         state = parent.state
         drive = None if state.drive_id is None else UUID(state.drive_id)
-        workflow, drive = self._workflow(request.workflow_name, None, drive)
+        workflow, drive_of_child = self._workflow(request.workflow_name, None, drive)
+        if drive_of_child != drive:
+            raise NotFound(f"template {request.workflow_name} does not exist where the execution runs: without a drive")
         child = self._recorder.recording(initial(), parent.at)
         starting.create(
             child,

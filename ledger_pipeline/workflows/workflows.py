@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from ledger_pipeline.errors import InvalidInput, LedgerError, NotFound
+from ledger_pipeline.errors import InvalidInput, InvalidTransition, LedgerError, NotFound
 from ledger_pipeline.events.enums import ArtifactType, Decision, LogLevel
 from ledger_pipeline.hot.artifacts import StoredArtifact, content_type_of, open_artifact, store_artifact
 from ledger_pipeline.workflows import closing, ending, facts, waiting
@@ -155,21 +155,20 @@ class Workflows(StepCommands):
         """Records an artifact, a copy of `source` under the home or a `uri` as it is given; answers its id."""
         if (source is None) == (uri is None):
             raise InvalidInput("source: give the bytes to copy, or the uri of what lies elsewhere, one of the two")
-        if source is not None:
-            self.state(execution_id)  # an unknown execution leaves no copy
-            stored = store_artifact(self._artifacts, source, name, content_type)
-        else:
-            stored = StoredArtifact(str(uri), size_bytes, sha256, content_type or content_type_of(name))
+        given = StoredArtifact(uri or "file:", size_bytes, sha256, content_type or content_type_of(name))
         command = partial(
             facts.record_artifact,
-            artifact=stored,
             name=name,
             artifact_type=artifact_type,
             artifact_id=artifact_id,
             step=step,
             metadata=metadata,
         )
-        return self._recorder.run(execution_id, at, command)[0]
+        if source is not None:
+            # Judged before anything is copied: what is refused leaves nothing.
+            command(self._recorder.recording(self.state(execution_id), at), artifact=given)
+            given = store_artifact(self._artifacts, source, name, content_type)
+        return self._recorder.run(execution_id, at, partial(command, artifact=given))[0]
 
     def open_artifact(self, execution_id: UUID, artifact_id: UUID) -> BufferedReader:
         """An artifact's bytes, verified; raises ArtifactDamaged for a missing or altered file."""
@@ -220,7 +219,7 @@ class Workflows(StepCommands):
     def expire(
         self, now: datetime, most: int = EXPIRED_AT_ONCE
     ) -> tuple[list[Overdue], list[tuple[Overdue, LedgerError]]]:
-        """Records limits that have passed by then: executions time out, calls fail; answers which, and what refused.
+        """Records limits that have passed by then: executions time out, calls fail; answers them, and those refused.
 
         Whoever else moves an execution meanwhile wins; a repetition records nothing twice.
         """
@@ -233,8 +232,11 @@ class Workflows(StepCommands):
                     self.time_out(each.execution_id, each.limit_seconds, reason, at=now)
                 else:
                     command = partial(closing.time_out_step, reference=each.call_id, limit_seconds=each.limit_seconds)
-                    self._recorder.run(each.execution_id, now, command)
+                    if not self._recorder.run(each.execution_id, now, command)[0]:
+                        continue
                 recorded.append(each)
-            except LedgerError as error:
+            except InvalidTransition:
+                continue
+            except (InvalidInput, NotFound) as error:
                 refused.append((each, error))
         return recorded, refused

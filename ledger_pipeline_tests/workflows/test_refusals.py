@@ -174,6 +174,12 @@ def execution_id(workflows: Workflows) -> UUID:
         (NotFound, "execution_id: .* does not exist", lambda w, _: w.pause(NOBODY)),
         (NotFound, "execution_id: .* does not exist", lambda w, _: w.record_artifact(NOBODY, "a", "log", source=b"x")),
         (NotFound, "artifact_id: .* is no artifact", lambda w, e: w.open_artifact(e, NOBODY)),
+        (InvalidInput, "ArtifactRecorded: artifact_type", lambda w, e: w.record_artifact(e, "a", "poem", source=b"x")),
+        (
+            InvalidReference,
+            "step: 'nowhere'",
+            lambda w, e: w.record_artifact(e, "a", "log", source=b"x", step="nowhere"),
+        ),
     ],
 )
 def test_a_command_refuses(
