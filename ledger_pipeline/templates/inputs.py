@@ -9,7 +9,7 @@ from ledger_pipeline.errors import Fault, InvalidInput, SchemaViolation
 from ledger_pipeline.events.payload import dump_payload, parse_payload
 from ledger_pipeline.templates.definition import Definition
 from ledger_pipeline.templates.form import shown
-from ledger_pipeline.templates.schemas import resolver_of, schema_fault, validator
+from ledger_pipeline.templates.schemas import referred, schema_fault, validator
 from ledger_pipeline.templates.steps import ActionStep
 
 _MAX_DEPTH = 50
@@ -62,7 +62,7 @@ def _filled(schema: Any, value: Any, root: Any, depth: int) -> Any:
     if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
         return value
     if isinstance(reference := schema.get("$ref"), str):
-        value = _filled(resolver_of(root).lookup(reference).contents, value, root, depth + 1)
+        value = _filled(referred(root, reference), value, root, depth + 1)
     for part in schema.get("allOf", ()):
         value = _filled(part, value, root, depth + 1)
     if isinstance(value, Mapping):

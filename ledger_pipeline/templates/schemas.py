@@ -8,7 +8,6 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema_specifications import REGISTRY
 from referencing import Resource
-from referencing._core import Resolver
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
@@ -31,9 +30,10 @@ def validator(schema: Any) -> Draft202012Validator:
     return Draft202012Validator(schema, registry=REGISTRY)
 
 
-def resolver_of(schema: Any) -> Resolver[Any]:
-    """Looks up a schema's references, in itself and nowhere else."""
-    return REGISTRY.resolver_with_root(Resource(contents=schema, specification=DRAFT202012))
+def referred(schema: Any, reference: str) -> Any:
+    """What a reference in a schema leads to, in itself and nowhere else; raises Unresolvable."""
+    resolver = REGISTRY.resolver_with_root(Resource(contents=schema, specification=DRAFT202012))
+    return resolver.lookup(reference).contents
 
 
 def is_short_form(given: Any) -> bool:
@@ -96,13 +96,12 @@ def schema_faults(schema: Any, where: str) -> list[Fault]:
     faults = [_meta_fault(error, where) for error in _META.iter_errors(schema)]
     if faults or isinstance(schema, bool):
         return faults
-    resolver = resolver_of(schema)
     for place, part in _subschemas(schema, where):
         for keyword in ("$ref", "$dynamicRef"):
             reference = part.get(keyword)
             if isinstance(reference, str):
                 try:
-                    resolver.lookup(reference)
+                    referred(schema, reference)
                 except Unresolvable:
                     allowed = "a place in this schema, such as #/$defs/name"
                     faults.append(Fault(f"{place}.{keyword}", f"{shown(reference)} leads nowhere", allowed))
