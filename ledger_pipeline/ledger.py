@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ledger_pipeline.replay.rebuild_projections import Rebuilt
     from ledger_pipeline.replay.verify import Report
     from ledger_pipeline.templates import Templates
+    from ledger_pipeline.workflows.workflows import Workflows
 
 Progress = Callable[[int], None]
 
@@ -177,6 +178,13 @@ class Ledger:
         from ledger_pipeline.templates import Templates
 
         return Templates(self.connection)
+
+    @cached_property
+    def workflows(self) -> "Workflows":
+        """The commands by which an application runs workflows."""
+        from ledger_pipeline.workflows.workflows import Workflows
+
+        return Workflows(self, self.connection, self.settings.home / "artifacts", lambda: datetime.now(UTC))
 
     # Reading ------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from ledger_pipeline.defs.due_weeks import (
     newest_expected_week_is_rolled,
 )
 from ledger_pipeline.defs.events import workflow_events
+from ledger_pipeline.defs.limits import limits_sensor
 from ledger_pipeline.defs.marts import mart_build
 from ledger_pipeline.defs.prices import model_prices, price_sources
 from ledger_pipeline.defs.prune import pruned_executions
@@ -38,6 +39,7 @@ defs = dg.Definitions(
     ],
     jobs=[daily],
     schedules=[daily_schedule],
+    sensors=[limits_sensor],
     resources={"ledger": LedgerResource()},
     # The steps of a run wait for each other anyway; a process each would only start Python again.
     executor=dg.in_process_executor,

@@ -21,11 +21,11 @@ _PARTIAL = ".partial-"
 
 @dataclass(frozen=True)
 class StoredArtifact:
-    """Where a copy lies and what it holds."""
+    """Where an artifact lies and what it holds, as far as that is known: of a copy, all of it."""
 
     uri: str
-    size_bytes: int
-    sha256: str
+    size_bytes: int | None
+    sha256: str | None
     content_type: str | None
 
 

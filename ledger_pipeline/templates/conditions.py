@@ -6,7 +6,7 @@
     comparison = operand [ ( "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not" "in" ) operand ]
     operand    = "{{" variable "}}" | variable | string | number | "true" | "false" | "null"
                | "[" [ operand { "," operand } ] "]" | "(" condition ")"
-    variable   = name { "." name }
+    variable   = name { "." name | "[" digits "]" }
 
 A string is in single or double quotes, `\\` before a quote or a backslash; a variable in `{{ }}` within it is replaced
 by its text. Evaluation is total: an unknown variable is null; `==` compares as JSON does (`1` equals `1.0`, never
@@ -31,14 +31,14 @@ MAX_LENGTH = 10_000
 MAX_NESTING = 50
 PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 """A variable within a text."""
-VARIABLE = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*", re.ASCII)
+VARIABLE = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+|\[\d+\])*", re.ASCII)
 
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<placeholder>\{\{.*?\}\})
       | (?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
       | (?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)
-      | (?P<word>[A-Za-z_][\w-]*(?:\.[\w-]+)*)
+      | (?P<word>[A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*)
       | (?P<sign>==|!=|<=|>=|<|>|\(|\)|\[|\]|,)
     )""",
     re.VERBOSE | re.DOTALL | re.ASCII,

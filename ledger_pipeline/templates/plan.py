@@ -51,6 +51,23 @@ def iteration_plan(
     loop = position_of(definition, loop_name)
     if loop is None or not isinstance(loop.step, LoopStep):
         raise NotFound(f"loop {loop_name!r}: the definition {definition.name} has no loop of that name")
+    return iteration_of(
+        loop, definition, index, new_id, loop_path, loop_step_id, agents=agents, template_steps=template_steps
+    )
+
+
+def iteration_of(
+    loop: Position,
+    definition: Definition,
+    index: int,
+    new_id: Callable[[], UUID],
+    loop_path: str,
+    loop_step_id: UUID,
+    *,
+    agents: Mapping[str, UUID] = NO_IDS,
+    template_steps: Mapping[str, UUID] = NO_IDS,
+) -> tuple[PlanStep, ...]:
+    """The same of a loop at hand, for whoever has no more than an execution's own record of it."""
     own = [position for position in inner_positions(loop) if _belongs_to_body(position, loop)]
     entries = _entries(own, definition, new_id, agents, template_steps, {loop.path: loop_step_id})
     size = len(loop.step.steps)

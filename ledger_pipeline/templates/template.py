@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger_pipeline.errors import Fault, InvalidInput
+from ledger_pipeline.errors import Fault, InvalidTemplate
 from ledger_pipeline.events.enums import TemplateStatus
 from ledger_pipeline.events.payload import parse_payload
 from ledger_pipeline.templates.definition import Definition
@@ -50,9 +50,9 @@ class Template:
     step_ids: Mapping[str, UUID]
 
     def check_runnable(self) -> tuple[Fault, ...]:
-        """Raises InvalidInput unless the template may run; answers a warning when it soon may no longer."""
+        """Raises InvalidTemplate unless the template may run; answers a warning when it soon may no longer."""
         if self.status in (TemplateStatus.DRAFT, TemplateStatus.ARCHIVED):
-            raise InvalidInput(f"template {self.name}: its status is {self.status}; allowed: active, deprecated")
+            raise InvalidTemplate(f"template {self.name}: its status is {self.status}; allowed: active, deprecated")
         deprecated = self.status is TemplateStatus.DEPRECATED
         return (Fault("template", f"{self.name} is deprecated"),) if deprecated else ()
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ledger_pipeline.errors import Fault
+from ledger_pipeline.errors import Fault, InvalidInput
+from ledger_pipeline.events.enums import StepType
+from ledger_pipeline.templates.conditions import parse_condition
 from ledger_pipeline.templates.names import name_faults
 from ledger_pipeline.templates.positions import member, positions
 from ledger_pipeline.templates.schemas import parameter_faults, schema_faults
@@ -23,6 +25,19 @@ def meaning_faults(document: Mapping[str, Any], faults: list[Fault], warnings: l
         if field in document:
             faults += parameter_faults(document[field], field)
     for position in steps:
+        condition = member(position.step, "condition")
+        if isinstance(condition, str) and position.type == StepType.CONDITION:
+            faults += _condition_faults(condition, f"{position.where}.condition")
         schema = member(position.step, "input_schema")
         if schema is not None:
             faults += schema_faults(schema, f"{position.where}.input_schema")
+
+
+def _condition_faults(text: str, where: str) -> list[Fault]:
+    """What the language of conditions does not know."""
+    try:
+        parse_condition(text)
+    except InvalidInput as error:
+        allowed = "values compared by ==, !=, <, <=, >, >=, in, joined by and, or, not"
+        return [Fault(where, str(error).removeprefix("condition: "), allowed)]
+    return []

@@ -7,14 +7,24 @@ from ledger_pipeline.events.state import ExecutionState, StepState
 from ledger_pipeline.templates.positions import TARGETS
 
 
+def member(value: Any, name: str) -> Any:
+    """A member of what may be an object; None where it has none."""
+    return value.get(name) if isinstance(value, dict) else None
+
+
 def target(step: StepState, field: str) -> Any:
     """A target of the step's configuration: text, the mapping of an inline step, or None."""
-    return step.step_config.get(field) if isinstance(step.step_config, dict) else None
+    return member(step.step_config, field)
 
 
 def inline_fields(config: Any) -> list[str]:
     """The targets of a configuration that hold a step, in the order in which their steps are numbered."""
-    return [field for field in TARGETS if isinstance(config, dict) and isinstance(config.get(field), dict)]
+    return [field for field in TARGETS if isinstance(member(config, field), dict)]
+
+
+def _size(loop: StepState) -> int:
+    """How many steps an iteration of a loop has in its line."""
+    return max(len(member(loop.step_config, "steps") or ()), 1)
 
 
 class Positions:
@@ -61,7 +71,7 @@ class Positions:
 
     def iterations(self, loop: StepState) -> list[list[StepState]]:
         """The steps of a loop, a list for each iteration that has begun."""
-        size = max(len(loop.step_config["steps"]), 1)
+        size = _size(loop)
         body = self.body(loop)
         return [body[start : start + size] for start in range(0, len(body), size)]
 
@@ -79,7 +89,7 @@ class Positions:
         while parent is not None:
             first = len(inline_fields(parent.step_config))
             if parent.step_type == "loop" and step.step_order >= first:
-                found.append((parent, (step.step_order - first) // max(len(parent.step_config["steps"]), 1)))
+                found.append((parent, (step.step_order - first) // _size(parent)))
             step, parent = parent, self.parent(parent)
         return found
 

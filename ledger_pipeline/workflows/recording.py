@@ -6,7 +6,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger_pipeline.events.catalogue import EVENT_COLUMNS, Event
+from pydantic import ValidationError
+
+from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.events.catalogue import EVENT_COLUMNS, Event, LogRecorded, describe
 from ledger_pipeline.events.enums import CallStatus, OperatorKind
 from ledger_pipeline.events.fold import fold
 from ledger_pipeline.events.state import CallState, ExecutionState, StepState
@@ -51,7 +54,10 @@ class Recording:
             "step_id": None if step is None else step.id,
             **fields,
         }
-        event = event_class.model_validate({name: value for name, value in given.items() if value is not None})
+        try:
+            event = event_class.model_validate({name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            raise InvalidInput(f"{event_class.event_type}: {describe(error)}") from None
         row: dict[str, Any] = dict.fromkeys(EVENT_COLUMNS) | event.to_row()
         row |= {"execution_id": row["execution_id"] or self.state.id, "sequence": self.state.last_sequence + 1}
         # What the database fills in from the step, as far as a state holds it.
@@ -65,8 +71,6 @@ class Recording:
 
     def warn(self, message: str, step: StepState | None = None, **details: Any) -> None:
         """Adds a warning to the execution's log, once, and to what the command answers."""
-        from ledger_pipeline.events.catalogue import LogRecorded
-
         if message not in self.warnings:
             self.warnings.append(message)
             self.record(LogRecorded, step, log_level="warning", message=message, details=details)

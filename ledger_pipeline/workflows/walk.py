@@ -1,10 +1,10 @@
 """Where an execution stands in its plan: what may be dispatched now, and what already follows from what happened.
 
-The rules. The steps of a line run one after the other; a target names where the line goes on after a step: `next` the
-following one, `end` past the last, a name at that step, with those in between skipped; an inline step runs first, and
-goes on as its own targets say. A failed step goes on at `on_failure` (`fail` when left out, `continue` is `next`).
-A parallel step ends when all its branches have, a loop with its last iteration; `end` in an iteration ends that one.
-What fails inside fails the step around it, and in the execution's own line the execution.
+The rules. The steps of a line run one after the other; a target names where the work goes on after a step: `next` at
+the following one, `end` nowhere any more, a name at that step, with those in between skipped; an inline step runs
+first, and goes on as its own targets say. A failed step goes on at `on_failure` (`fail` when left out, `continue` is
+`next`). A parallel step ends when all its branches have, a loop with its last iteration, or with one that goes on
+outside. What fails inside fails the step around it, and in the execution's own line the execution.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from ledger_pipeline.events.enums import StepStatus, StepType
 from ledger_pipeline.events.state import ExecutionState, StepState
 from ledger_pipeline.templates.conditions import parse_condition
 from ledger_pipeline.templates.steps import CONTINUE, END, FAIL, NEXT, RETRY
-from ledger_pipeline.workflows.positions import Positions, target
+from ledger_pipeline.workflows.positions import Positions, member, target
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,10 @@ Consequence = Skip | Complete | Fail | Iterate | FailWorkflow
 
 def branch_of(step: StepState) -> str:
     """The target that a dispatched condition takes: judged by the values that its dispatch recorded."""
-    values = step.input_data["values"]
+    values = member(step.input_data, "values")
+    if not isinstance(values, dict):
+        # Recorded by somebody else's commands: its result is known by its branches only.
+        return "on_false"
     return "on_true" if parse_condition(step.step_config["condition"]).evaluate(values.get) else "on_false"
 
 
@@ -85,7 +88,7 @@ class Walk:
         self.positions = Positions(state)
         self._culprit: StepState | None = None
         outcome = self._line(self.positions.top())
-        self.done = outcome == NEXT
+        self.done = outcome not in (None, FAIL)
         """Whether nothing is left to do."""
         if outcome == FAIL and self._culprit is not None:
             self._follow(FailWorkflow(self._culprit))
@@ -94,7 +97,7 @@ class Walk:
         self.consequence = self.consequence or consequence
 
     def _line(self, steps: list[StepState]) -> str | None:
-        """`next` when the line has come to its end, `fail`, or None while it goes on."""
+        """`next` at the line's end, `end` or a step further out, `fail`, or None while the line goes on."""
         at = 0
         while at < len(steps):
             step = steps[at]
@@ -105,16 +108,16 @@ class Walk:
             for between in steps[at + 1 : following]:
                 if between.status in (StepStatus.PENDING, StepStatus.RETRYING):
                     self._follow(Skip(between, f"{step.step_name} goes on at {outcome}"))
+            if outcome != NEXT and following == len(steps):
+                return outcome
             at = following
         return NEXT
 
     def _place_of(self, outcome: str, steps: list[StepState], at: int) -> int:
+        """The place in the line where it goes on, its length for what is not in the line."""
         if outcome == NEXT:
             return at + 1
-        if outcome == END:
-            return len(steps)
-        # A plan's targets lie ahead; whatever does not, of a plan that was given otherwise, goes on at the next step.
-        return next((n for n in range(at + 1, len(steps)) if steps[n].step_name == outcome), at + 1)
+        return next((n for n in range(at + 1, len(steps)) if steps[n].step_name == outcome), len(steps))
 
     def _step(self, step: StepState) -> str | None:
         """Where the line goes on after a step; None while it is not over."""
@@ -128,6 +131,10 @@ class Walk:
             case StepStatus.SKIPPED:
                 return NEXT
             case StepStatus.COMPLETED:
+                if step.step_type == StepType.LOOP and isinstance(left_for := member(step.output_data, "target"), str):
+                    return left_for
+                if step.step_type == StepType.PARALLEL and END in map(self._step, self.positions.body(step)):
+                    return END
                 return self._goes_on(step, branch_of(step) if step.step_type == StepType.CONDITION else "on_success")
             case StepStatus.FAILED:
                 outcome = self._goes_on(step, "on_failure")
@@ -190,7 +197,10 @@ class Walk:
             if outcome == FAIL:
                 self._follow(Fail(step, self._culprit or iterations[-1][-1]))
                 return
-        if len(iterations) < len(step.input_data["collection"]):
+            if outcome != NEXT:
+                self._follow(Complete(step, {"iterations": len(iterations), "target": outcome}))
+                return
+        if len(iterations) < len(member(step.input_data, "collection") or ()):
             self._follow(Iterate(step, len(iterations)))
         else:
             results = [{each.step_name: each.output_data for each in iteration} for iteration in iterations]

@@ -1,4 +1,4 @@
-"""What Dagster is told: every asset, check, job and schedule, against `definitions.txt`.
+"""What Dagster is told: every asset, check, job, schedule and sensor, against `definitions.txt`.
 
 After a change that is meant, write it anew and read the difference:
 `UPDATE_SNAPSHOTS=1 .venv/bin/python -m pytest ledger_pipeline_tests/defs/test_definitions.py`
@@ -111,6 +111,10 @@ def _described() -> Iterator[str]:
         yield f"  {schedule.description}"
         yield f"  job {schedule.job_name} at {schedule.cron_schedule} {schedule.execution_timezone}"
         yield f"  {schedule.default_status.value} unless stopped"
+    for sensor in repository.sensor_defs:
+        yield f"sensor {sensor.name}"
+        yield f"  {sensor.description}"
+        yield f"  every {sensor.minimum_interval_seconds} seconds; {sensor.default_status.value} unless stopped"
 
 
 def _retried(op: dg.OpDefinition) -> str:

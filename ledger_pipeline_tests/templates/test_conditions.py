@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.errors import InvalidDefinition, InvalidInput
+from ledger_pipeline.templates import read_definition
 from ledger_pipeline.templates.conditions import equal, parse_condition
 
 VALUES: dict[str, Any] = {
@@ -91,6 +92,13 @@ def test_what_is_not_understood_is_refused_with_its_place(condition: str, compla
 
 def test_variables_are_named_in_order() -> None:
     assert parse_condition("{{a.b}} == 'x {{c}}' or d in [{{e}}]").variables == ("a.b", "c", "d", "e")
+
+
+def test_a_condition_that_is_not_understood_can_not_be_saved() -> None:
+    step = {"type": "condition", "condition": "{{workflow.parameters.n}} = 1"}
+    definition = {"name": "judge", "parameters": {"n": {}}, "steps": [step]}
+    with pytest.raises(InvalidDefinition, match=r"^steps\[0\]\.condition: '=' is not understood at character 27"):
+        read_definition(definition)
 
 
 json_values = st.recursive(

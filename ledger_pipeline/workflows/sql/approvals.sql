@@ -1,0 +1,1 @@
+SELECT * FROM workflow_approvals WHERE execution_id = %s ORDER BY requested_at

@@ -1,0 +1,1 @@
+SELECT * FROM workflow_steps WHERE execution_id = %s
