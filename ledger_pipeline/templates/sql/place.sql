@@ -9,6 +9,6 @@ SELECT
         SELECT u.id
         FROM users u
         -- Before what an author noted comes the user for whom the session acts.
-        CROSS JOIN (SELECT coalesce(%(creator)s, nullif(current_setting('ledger.user_id', true), ''), %(noted)s) AS who) c
+        CROSS JOIN (SELECT coalesce(%(creator)s, acting_user()::text, %(noted)s) AS who) c
         WHERE u.id::text = lower(c.who) OR u.name = c.who
     ) AS creators
