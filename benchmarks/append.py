@@ -9,7 +9,6 @@ import statistics
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from benchmarks.databases import copy_of, database
 from benchmarks.result import Result, print_table
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS, EVENT_TYPES
 from ledger_pipeline.events.columns import week_of
@@ -62,7 +61,7 @@ def run(executions: int = EXECUTIONS) -> list[Result]:
             weeks = {week_of(row["occurred_at"]) for row in rows}
             make_leaves(connection, [(event_type, week) for event_type in EVENT_TYPES for week in weeks])
         for _ in range(ROUNDS):
-            with _copy_of(server, template) as first, _copy_of(server, template) as second:
+            with copy_of(server, template) as first, copy_of(server, template) as second:
                 appended.append(len(rows) / _append(first, rows))
                 copied.append(len(rows) / _copy(first, second))
     ratios = [ours / bare for ours, bare in zip(appended, copied, strict=True)]
@@ -100,36 +99,10 @@ def _empty_ledger() -> Generator[tuple[str, str]]:
     with (
         tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder,
         running_server(Settings(home=Path(folder), database_url=Settings.read().database_url)) as server,
-        _database(server, "template0") as name,
+        database(server) as name,
     ):
         set_up(make_conninfo(server, dbname=name), NOW)
         yield server, name
-
-
-@contextmanager
-def _copy_of(server: str, template: str) -> Generator[Connection]:
-    with (
-        _database(server, template) as name,
-        connect(make_conninfo(server, dbname=name), autocommit=True) as connection,
-    ):
-        connection.execute("SELECT adopt('benchmark', true)")
-        connection.execute("CHECKPOINT")  # no round pays for the writes of the one before
-        yield connection
-
-
-@contextmanager
-def _database(server: str, template: str) -> Generator[str]:
-    name = f"ledger_bench_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as maintenance:
-        maintenance.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
-                sql.Identifier(name), sql.Identifier(template)
-            )
-        )
-        try:
-            yield name
-        finally:
-            maintenance.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def main() -> None:

@@ -1,122 +1,111 @@
-"""The roll to cold storage beside a bare binary `COPY … TO` of the same rows: `python -m benchmarks.roll`."""
+"""The roll to cold storage beside a bare binary `COPY … TO` of the same rows: `python -m benchmarks.roll`.
 
-import statistics
+One ledger is simulated. Each round rolls the weeks of a copy of it; right before a week is rolled, its rows are copied
+out bare, three times. The ratio is that of a week's roll to the median of its own three copies, so that what else the
+machine does weighs on both; the table shows medians over the weeks of all rounds. The time of a roll is that of the
+whole call, from sealing the week to dropping its hot rows.
+"""
+
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from statistics import median
 
-import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from benchmarks.databases import copy_of, database
+from benchmarks.result import Result, print_table
 from ledger_pipeline.cold.checkpoints import close_checkpoint
 from ledger_pipeline.cold.roll import due_weeks, roll_week
 from ledger_pipeline.hot.database import Connection, connect
-from ledger_pipeline.hot.migrate import migrate
 from ledger_pipeline.hot.server import running_server
 from ledger_pipeline.ingest.simulate import run_simulation
+from ledger_pipeline.ledger import set_up
 from ledger_pipeline.pricing.book import load_book
 from ledger_pipeline.settings import Settings
 
 NOW = datetime(2025, 6, 2, tzinfo=UTC)
-WEEKS = 2
-EXECUTIONS = 10_000
+DAYS = 14
+EXECUTIONS = 8_000
+ROUNDS = 3
 TARGET_RATIO = 0.2
 
-
-@dataclass(frozen=True)
-class Result:
-    """One line of the table; `ratio` is to the baseline of the same rows in the same run."""
-
-    name: str
-    rows_per_second: float
-    ratio: float
-    target: float | None = None
+_COPY = "bare binary COPY … TO"
+_ROLL = "roll, all steps"
 
 
-def run(executions: int = EXECUTIONS, weeks: int = WEEKS) -> list[Result]:
-    """Medians over the weeks of one simulated ledger; each week is copied out bare, then rolled."""
-    shares: dict[str, list[float]] = {name: [] for name in ("copy", "write", "verify", "commit", "roll")}
-    ratios: dict[str, list[float]] = {name: [] for name in shares}
-    with tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder:
-        settings = Settings(home=Path(folder))
-        with _ledger(Settings(home=Path(folder), database_url=Settings.read().database_url)) as connection:
-            run_simulation(connection, load_book(connection), executions, 7 * weeks, 1, NOW)
-            connection.execute("VACUUM (ANALYZE) workflow_events")
-            close_checkpoint(connection)
-            for week in due_weeks(connection, NOW, 0):
-                baseline, rows = _copy_out(connection, week)
-                rolled = roll_week(connection, settings, week, NOW, keep_days=0)
-                if rows < executions:  # a first or last week that is cut short
-                    continue
-                seconds = {
-                    "copy": baseline,
-                    "write": rolled.write_seconds,
-                    "verify": rolled.verify_seconds,
-                    "commit": rolled.commit_seconds,
-                    "roll": rolled.seconds,
-                }
-                for name, taken in seconds.items():
-                    shares[name].append(rows / taken)
-                    ratios[name].append(baseline / taken)
-    labels = {"copy": "bare binary COPY … TO", "roll": "roll, all steps"}
+def run(executions: int = EXECUTIONS) -> list[Result]:
+    """Medians over the weeks of all rounds."""
+    rates: dict[str, list[float]] = {}
+    ratios: dict[str, list[float]] = {}
+    with _simulated_ledger(executions) as (server, template):
+        for _ in range(ROUNDS):
+            with (
+                tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder,
+                copy_of(server, template) as connection,
+            ):
+                for week in due_weeks(connection, NOW, 0):
+                    bare = median(_copy_out(connection, week) for _ in range(3))
+                    events, seconds = _roll(connection, Settings(home=Path(folder)), week)
+                    for name, taken in {_COPY: bare, **seconds}.items():
+                        rates.setdefault(name, []).append(events / taken)
+                        ratios.setdefault(name, []).append(bare / taken)
     return [
-        Result(
-            labels.get(name, f"roll: {name}"),
-            statistics.median(shares[name]),
-            statistics.median(ratios[name]),
-            TARGET_RATIO if name == "roll" else None,
-        )
-        for name in shares
+        Result(name, median(rates[name]), median(ratios[name]), TARGET_RATIO if name == _ROLL else None)
+        for name in rates
     ]
 
 
-def _copy_out(connection: Connection, week: date) -> tuple[float, int]:
-    """Median seconds of three, and the rows."""
+def _copy_out(connection: Connection, week: date) -> float:
     query = sql.SQL("COPY (SELECT * FROM workflow_events WHERE week = {}) TO STDOUT (FORMAT binary)").format(
         sql.Literal(week)
     )
-    taken: list[float] = []
-    rows = 0
-    for _ in range(3):
-        began = time.perf_counter()
-        with connection.cursor() as cursor:
-            with cursor.copy(query) as copy:
-                for _ in copy:
-                    pass
-            rows = cursor.rowcount
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken), rows
+    began = time.perf_counter()
+    with connection.cursor() as cursor, cursor.copy(query) as copy:
+        for _ in copy:
+            pass
+    return time.perf_counter() - began
+
+
+def _roll(connection: Connection, settings: Settings, week: date) -> tuple[int, dict[str, float]]:
+    """The week's events, and the seconds of each step and of the whole call."""
+    began = time.perf_counter()
+    rolled = roll_week(connection, settings, week, NOW, keep_days=0)
+    whole = time.perf_counter() - began
+    return rolled.events, {
+        "roll: seal": whole - rolled.seconds,
+        "roll: write": rolled.write_seconds,
+        "roll: verify": rolled.verify_seconds,
+        "roll: commit": rolled.commit_seconds,
+        _ROLL: whole,
+    }
 
 
 @contextmanager
-def _ledger(settings: Settings) -> Generator[Connection]:
-    name = f"ledger_bench_{uuid.uuid4().hex[:12]}"
-    with running_server(settings) as server:
+def _simulated_ledger(executions: int) -> Generator[tuple[str, str]]:
+    """A server's URL and the name of a ledger on it, all of whose events lie below a checkpoint."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder,
+        running_server(Settings(home=Path(folder), database_url=Settings.read().database_url)) as server,
+        database(server) as name,
+    ):
         url = make_conninfo(server, dbname=name)
-        with psycopg.connect(server, autocommit=True) as maintenance:
-            maintenance.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
-            try:
-                migrate(url, NOW)
-                with connect(url, autocommit=True) as connection:
-                    yield connection
-            finally:
-                maintenance.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        set_up(url, NOW)
+        with connect(url, autocommit=True) as connection:
+            run_simulation(connection, load_book(connection), executions, DAYS, 1, NOW)
+            connection.execute("VACUUM (ANALYZE) workflow_events")
+            close_checkpoint(connection)
+        yield server, name
 
 
 def main() -> None:
     """Prints the table."""
-    executions = int(sys.argv[1]) if len(sys.argv) > 1 else EXECUTIONS
-    print(f"{'':28}{'rows/s':>12}{'× COPY':>10}{'target':>10}")  # noqa: T201
-    for result in run(executions):
-        target = "" if result.target is None else f"≥ {result.target}"
-        print(f"{result.name:28}{result.rows_per_second:12,.0f}{result.ratio:10.2f}{target:>10}")  # noqa: T201
+    print_table("roll", run(int(sys.argv[1]) if len(sys.argv) > 1 else EXECUTIONS))
 
 
 if __name__ == "__main__":

@@ -96,6 +96,10 @@ class NotFound(LedgerError):
     code = "not_found"
 
 
+class PermissionDenied(LedgerError):
+    """What the caller's role or drives do not allow; it never tells whether what was named exists."""
+
+
 class ServerUnavailable(LedgerError):
     """The database cannot be reached or started."""
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from uuid import UUID
 
-from ledger_pipeline.errors import NotFound, SchemaMismatch
+from ledger_pipeline.errors import InvalidInput, NotFound, SchemaMismatch
 from ledger_pipeline.events import Event, TokensUpdated
 from ledger_pipeline.hot.append import Appended, append, append_many, hash_of_request
 from ledger_pipeline.hot.database import Connection, connect
@@ -25,7 +25,12 @@ from ledger_pipeline.settings import Settings
 if TYPE_CHECKING:
     import duckdb
 
+    from ledger_pipeline.cold.prune import Pruned
     from ledger_pipeline.events.state import ExecutionState
+    from ledger_pipeline.ingest.seed.scenarios import Seeded
+    from ledger_pipeline.queries.answers import Queries
+    from ledger_pipeline.replay.check_projections import ProjectionReport
+    from ledger_pipeline.replay.rebuild_projections import Rebuilt
     from ledger_pipeline.replay.verify import Report
     from ledger_pipeline.templates import Templates
     from ledger_pipeline.workflows.workflows import Workflows
@@ -209,6 +214,31 @@ class Ledger:
         with connect(self.url, autocommit=True) as reading:
             return verify(reading, self.settings.cold_dir, progress=progress)
 
+    @cached_property
+    def queries(self) -> "Queries":
+        """The store's answers: executions, audit, errors, statistics and more, filtered and in pages."""
+        from ledger_pipeline.queries.answers import Queries
+
+        return Queries(self.settings, lambda: connect(self.url, autocommit=True))
+
+    def check_projections(
+        self, execution_ids: Sequence[UUID] | None = None, progress: Progress | None = None
+    ) -> "ProjectionReport":
+        """Compares every projection row with a replay of its events, hot and cold."""
+        from ledger_pipeline.replay.check_projections import check_projections
+
+        with connect(self.url, autocommit=True) as reading:
+            return check_projections(reading, self.settings.cold_dir, execution_ids, progress=progress)
+
+    def rebuild_projections(
+        self, execution_ids: Sequence[UUID] | None = None, progress: Progress | None = None
+    ) -> "Rebuilt":
+        """Makes projection rows anew from events, hot and cold; needs the schema owner's rights."""
+        from ledger_pipeline.replay.rebuild_projections import rebuild_projections
+
+        with connect(self.url, autocommit=True) as working:
+            return rebuild_projections(working, self.settings.cold_dir, execution_ids, progress=progress)
+
     def marts(self) -> "duckdb.DuckDBPyConnection":
         """A read-only DuckDB connection on the current build of the marts."""
         from ledger_pipeline.marts.publish import connect_readonly
@@ -250,6 +280,12 @@ class Ledger:
 
         return run_simulation(self.connection, self.book, executions, days, seed, now, progress=progress)
 
+    def seed(self, now: datetime) -> "Seeded":
+        """Adds three realistic executions of the time before `now`, with real artifacts; again adds nothing."""
+        from ledger_pipeline.ingest.seed.scenarios import run_seed
+
+        return run_seed(self.connection, self.book, self.settings.home / "artifacts", now)
+
     # The daily job's parts ----------------------------------------------------------------------------------------
 
     def sync_prices(self, now: datetime) -> Any:
@@ -288,3 +324,25 @@ class Ledger:
 
         with connect(self.url, autocommit=True) as working:
             return build(working, self.settings, now, progress=progress, full=full)
+
+    def prune(
+        self,
+        now: datetime,
+        after_days: int | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> "Pruned":
+        """Prunes ended executions whose events are all cold and in the published marts; see `cold.prune`.
+
+        Days: those of the setting; raises InvalidInput when neither says how many.
+        """
+        from ledger_pipeline.cold.prune import prune
+        from ledger_pipeline.marts.coverage import published_position
+
+        days = self.settings.prune_after_days if after_days is None else after_days
+        if days is None:
+            raise InvalidInput("pruning is off: set LEDGER_PRUNE_AFTER_DAYS, or say after how many days")
+        with connect(self.url, autocommit=True) as working:
+            held = published_position(working, self.settings)
+            return prune(working, held, now, days, dry_run=dry_run, progress=progress)

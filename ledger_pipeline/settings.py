@@ -24,6 +24,11 @@ class Settings(BaseSettings):
     hot_days: Annotated[int, Field(ge=1)] = Field(
         default=90, description="Days that events stay hot: a week rolls once its last instant is this old."
     )
+    prune_after_days: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Days after which the daily job prunes an ended execution whose events are all cold, counted like "
+        "`LEDGER_HOT_DAYS`; unset: never. Its events stay.",
+    )
     snapshot_every: Annotated[int, Field(ge=1)] = Field(
         default=10, description="Events of an execution between two state snapshots."
     )

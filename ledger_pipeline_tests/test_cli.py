@@ -258,6 +258,24 @@ def test_roll_moves_what_is_old_and_says_so_before(invoice: CommandLine) -> None
     assert invoice("verify").code == 0
 
 
+@pytest.mark.mission("C5")
+def test_prune_takes_what_is_cold_and_in_the_marts_and_replays_it_still(
+    invoice: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "LEDGER_PRUNE_AFTER_DAYS" in invoice("prune", "--dry-run").err
+    invoice("daily", "--now", "2025-06-01T00:00:00Z")
+    assert invoice("prune", "--after-days", "365", "--now", "2025-06-01T00:00:00Z", "--json").data["executions"] == 0
+    monkeypatch.setenv("LEDGER_PRUNE_AFTER_DAYS", "90")
+    assert invoice("prune", "--now", "2025-06-01T00:00:00Z", "--dry-run").out == "1 executions would be pruned\n"
+    state = invoice("replay", EXECUTION, "--json").data
+    invoice("daily", "--now", "2025-06-01T00:00:00Z")
+    assert invoice("psql", "-Atc", "SELECT count(*) FROM workflow_executions").out == "0\n"
+    assert invoice("replay", EXECUTION, "--json").data == state
+    assert len(invoice("events", EXECUTION, "--json").out.splitlines()) == 4
+    assert invoice("sql", "SELECT status FROM marts.executions", "--format", "csv").out == "status\ncompleted\n"
+    assert invoice("verify").code == 0
+
+
 def test_keep_days_takes_the_place_of_the_setting(invoice: CommandLine) -> None:
     now = "2025-01-20T00:00:00Z"
     assert invoice("roll", "--now", now, "--dry-run", "--json").data == []

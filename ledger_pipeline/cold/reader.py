@@ -6,6 +6,7 @@
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -71,9 +72,9 @@ def open_read(connection: Connection) -> Generator[None]:
 
 
 def execution_events(
-    connection: Connection, cold_dir: Path, execution_id: UUID, after: int = 0
+    connection: Connection, cold_dir: Path, execution_id: UUID, after: int = 0, upto: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The event rows of one execution with a sequence greater than `after`, in order.
+    """The event rows of one execution with a sequence greater than `after`, at most `upto`, in order.
 
     Raises NotFound for an execution that doesn't exist, ColdStoreDamaged for a file that is missing or altered,
     EventsMissing when the answer would have a hole.
@@ -84,17 +85,18 @@ def execution_events(
         ).fetchone()
         if head is None:
             raise NotFound(f"execution {execution_id} does not exist")
-        last: int = head["last_sequence"]
+        last: int = head["last_sequence"] if upto is None else min(upto, head["last_sequence"])
         # Literal weeks: the planner then looks at their leaves only.
         hot = connection.execute(
             sql.SQL(
                 """
                 SELECT {} FROM workflow_events
-                WHERE execution_id = {} AND sequence > {} AND week BETWEEN {} AND {} ORDER BY sequence
+                WHERE execution_id = {} AND sequence > {} AND sequence <= {} AND week BETWEEN {} AND {}
+                ORDER BY sequence
                 """
             ).format(
                 _SELECTED,
-                *map(sql.Literal, (execution_id, after, head["first_week"], head["last_week"])),
+                *map(sql.Literal, (execution_id, after, last, head["first_week"], head["last_week"])),
             )
         ).fetchall()
         # Cold events are a prefix of the sequence.
@@ -192,7 +194,7 @@ def _event_row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _gapless(rows: Iterator[dict[str, Any]], execution_id: UUID, after: int, last: int) -> Iterator[dict[str, Any]]:
     expected = after + 1
-    for row in rows:
+    for row in takewhile(lambda row: row["sequence"] <= last, rows):
         if row["sequence"] != expected:
             raise EventsMissing(_hole(execution_id, expected, row["sequence"] - 1))
         expected += 1

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from ledger_pipeline.cold.files import StagedFile, week_folder
-from ledger_pipeline.cold.hot_rows import HotRows, hot_rows, types_present
+from ledger_pipeline.cold.hot_rows import HotRows, hot_rows
 from ledger_pipeline.cold.manifest import ColdFile
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.events.columns import ColumnKind
@@ -72,12 +73,13 @@ def write_week(
     written = 0
     files: list[ColdFile] = []
     writer: _FileWriter | None = None
+    leaves = _leaves_of(connection, week)
     try:
-        for chunk in _chunks(connection, week):
+        for group in _row_groups(_chunks(connection, leaves), min(leaves.chunk_rows, ROW_GROUP_ROWS)):
             if writer is None:
                 writer = _FileWriter(cold_dir, instance_id, week)
-            writer.add(chunk)
-            written += chunk.num_rows
+            writer.add(group)
+            written += group.num_rows
             if progress:
                 progress(written)
             if writer.size >= file_bytes:
@@ -118,12 +120,12 @@ class _FileWriter:
     def size(self) -> int:
         return self._staged.size
 
-    def add(self, chunk: pa.Table) -> None:
-        executions = chunk.column("execution_id")
+    def add(self, row_group: pa.Table) -> None:
+        executions = row_group.column("execution_id")
         self._first = self._first or executions[0].as_py()
         self._last = executions[-1].as_py()
-        self._events += chunk.num_rows
-        self._writer.write_table(chunk, row_group_size=ROW_GROUP_ROWS)
+        self._events += row_group.num_rows
+        self._writer.write_table(row_group, row_group_size=ROW_GROUP_ROWS)
 
     def finish(self) -> ColdFile:
         self._writer.close()
@@ -135,11 +137,32 @@ class _FileWriter:
         self._staged.discard()
 
 
-def _chunks(connection: Connection, week: date) -> Iterator[pa.Table]:
+@dataclass(frozen=True)
+class _Leaves:
+    """A week's tables that hold anything, and how many of its rows are read at once."""
+
+    week: date
+    event_types: list[str]
+    events: int
+    chunk_rows: int
+
+
+def _row_groups(chunks: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The chunks' rows cut anew, so that where they were cut leaves no trace in the files."""
+    rest = ARROW_SCHEMA.empty_table()
+    for chunk in chunks:
+        rest = pa.concat_tables([rest, chunk])
+        while rest.num_rows >= rows:
+            yield rest.slice(0, rows)
+            rest = rest.slice(rows)
+    if rest.num_rows:
+        yield rest
+
+
+def _chunks(connection: Connection, leaves: _Leaves) -> Iterator[pa.Table]:
     """The week's rows in order; two chunks are read while the one before them is encoded."""
-    of_week = sql.SQL("week = {}").format(sql.Literal(week))
-    event_types = types_present(connection, of_week)
-    ranges = _chunk_ranges(connection, of_week, _rows_of_a_chunk(connection, week))
+    of_week = sql.SQL("week = {}").format(sql.Literal(leaves.week))
+    ranges = _chunk_ranges(connection, of_week, leaves)
     readers = min(_READERS, len(ranges))
     with ExitStack() as stack:
         idle: SimpleQueue[HotRows] = SimpleQueue()
@@ -153,7 +176,7 @@ def _chunks(connection: Connection, week: date) -> Iterator[pa.Table]:
         def read(within: sql.Composable) -> pa.Table:
             hot = idle.get()
             try:
-                return hot.in_order(event_types, sql.SQL(" AND ").join([of_week, within]))
+                return hot.in_order(leaves.event_types, sql.SQL(" AND ").join([of_week, within]))
             finally:
                 idle.put(hot)
 
@@ -166,34 +189,44 @@ def _chunks(connection: Connection, week: date) -> Iterator[pa.Table]:
                 yield chunk
 
 
-def _rows_of_a_chunk(connection: Connection, week: date) -> int:
-    """Whole row groups when rows are small, fewer rows when they are large: a chunk fits in memory several times."""
+def _leaves_of(connection: Connection, week: date) -> _Leaves:
+    """Whole row groups make a chunk when rows are small, fewer rows when they are large: several fit in memory."""
     row = connection.execute(
         """
-        SELECT coalesce(sum(pg_table_size(format('ledger.%%I', leaf)::regclass)), 0)::bigint AS bytes,
+        SELECT coalesce(sum(pg_table_size(leaf)), 0)::bigint AS bytes,
+            array_agg(event_type ORDER BY event_type) FILTER (WHERE pg_relation_size(leaf) > 0) AS event_types,
             (SELECT events FROM archive_manifest WHERE week = %(week)s) AS events
-        FROM week_leaves(%(week)s) AS leaf
+        FROM (
+            SELECT event_type, format('ledger.%%I', leaf)::regclass AS leaf
+            FROM week_leaves(%(week)s) AS leaf JOIN state_rules ON leaf = leaf_table(event_type, %(week)s)
+        ) AS leaves
         """,
         {"week": week},
     ).fetchone()
     assert row is not None
-    row_bytes = max(1, row["bytes"] // max(1, row["events"] or 1))
-    rows = min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes)
-    return max(_SMALLEST_CHUNK_ROWS, rows // ROW_GROUP_ROWS * ROW_GROUP_ROWS or rows)
+    events = row["events"] or 1
+    rows = min(_CHUNK_ROWS, _CHUNK_BYTES // max(1, row["bytes"] // events))
+    chunk_rows = max(_SMALLEST_CHUNK_ROWS, rows // ROW_GROUP_ROWS * ROW_GROUP_ROWS or rows)
+    return _Leaves(week, row["event_types"] or [], events, chunk_rows)
 
 
-def _chunk_ranges(connection: Connection, of_week: sql.Composable, rows: int) -> list[sql.Composable]:
-    """Conditions that cut the week into chunks of so many rows, in order; the last may be smaller."""
+def _chunk_ranges(connection: Connection, of_week: sql.Composable, leaves: _Leaves) -> list[sql.Composable]:
+    """Conditions that cut the week into chunks of about so many rows, in order.
+
+    Numbering a sample of the rows, one of 64 by their leaf, takes a third of the time of numbering all.
+    """
+    if leaves.events <= leaves.chunk_rows:
+        return [sql.SQL("true")]
     starts = connection.execute(
         sql.SQL(
             """
             SELECT execution_id, sequence FROM (
-                SELECT execution_id, sequence, row_number() OVER (ORDER BY execution_id, sequence) - 1 AS place
-                FROM workflow_events WHERE {}
+                SELECT execution_id, sequence, row_number() OVER (ORDER BY execution_id, sequence) AS place
+                FROM workflow_events WHERE {} AND get_byte(leaf, 0) < 4
             ) AS numbered
-            WHERE place > 0 AND place % {} = 0 ORDER BY execution_id, sequence
+            WHERE place % {} = 0 ORDER BY execution_id, sequence
             """
-        ).format(of_week, sql.Literal(rows))
+        ).format(of_week, sql.Literal(leaves.chunk_rows // 64))
     ).fetchall()
     keys = [
         sql.SQL("({}::uuid, {})").format(sql.Literal(str(row["execution_id"])), sql.Literal(row["sequence"]))

@@ -14,13 +14,23 @@ from ledger_pipeline.defs.events import workflow_events
 from ledger_pipeline.defs.limits import limits_sensor
 from ledger_pipeline.defs.marts import mart_build
 from ledger_pipeline.defs.prices import model_prices, price_sources
+from ledger_pipeline.defs.prune import pruned_executions
 from ledger_pipeline.defs.resources import LedgerResource
 from ledger_pipeline.defs.run_log import NAME, lines
 from ledger_pipeline.defs.snapshots import execution_snapshots
 from ledger_pipeline.defs.unpriced import every_model_is_priced
 
 defs = dg.Definitions(
-    assets=[price_sources, model_prices, workflow_events, execution_snapshots, due_weeks, event_archive, mart_build],
+    assets=[
+        price_sources,
+        model_prices,
+        workflow_events,
+        execution_snapshots,
+        due_weeks,
+        event_archive,
+        mart_build,
+        pruned_executions,
+    ],
     asset_checks=[
         coming_weeks_have_tables,
         newest_expected_week_is_rolled,

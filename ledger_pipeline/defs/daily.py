@@ -1,4 +1,4 @@
-"""The daily job: prices, snapshots, the roll of what is due, the marts, and the checks of all that."""
+"""The daily job: prices, snapshots, the roll of what is due, the marts, pruning, and the checks of all that."""
 
 import dagster as dg
 
@@ -11,6 +11,7 @@ from ledger_pipeline.defs.due_weeks import (
 )
 from ledger_pipeline.defs.marts import mart_build
 from ledger_pipeline.defs.prices import model_prices
+from ledger_pipeline.defs.prune import pruned_executions
 from ledger_pipeline.defs.snapshots import execution_snapshots
 from ledger_pipeline.defs.unpriced import every_model_is_priced
 
@@ -18,15 +19,16 @@ JOB = "daily"
 
 daily = dg.define_asset_job(
     JOB,
-    selection=dg.AssetSelection.assets(model_prices, execution_snapshots, due_weeks, mart_build)
+    selection=dg.AssetSelection.assets(model_prices, execution_snapshots, due_weeks, mart_build, pruned_executions)
     | dg.AssetSelection.checks(
         coming_weeks_have_tables,
         newest_expected_week_is_rolled,
         every_file_of_the_manifest_is_whole,
         every_model_is_priced,
     ),
-    description="Syncs the price book, snapshots executions, rolls the weeks that are due to the event archive, and "
-    f"builds and publishes the marts. It appends no event. The run tag {NOW_TAG} sets the time that counts as now.",
+    description="Syncs the price book, snapshots executions, rolls the weeks that are due to the event archive, "
+    "builds and publishes the marts, and prunes executions where that is set. "
+    f"It appends no event. The run tag {NOW_TAG} sets the time that counts as now.",
 )
 
 

@@ -18,7 +18,10 @@ ROWS_LYING = 4
 
 MONTHS = 24
 BAR = 40
-NEWEST_FIRST = ("day", "date", "month", "week", "occurred_at", "last_execution_at", "created_at", "valid_from")
+NEWEST_FIRST = (
+    *("day", "date", "period", "month", "week", "period_start", "occurred_at"),
+    *("last_execution_at", "created_at", "valid_from"),
+)
 """Columns of time, the first that a mart has orders its preview; `rank` comes before any of them."""
 
 Metadata = dict[str, dg.MarkdownMetadataValue | float]

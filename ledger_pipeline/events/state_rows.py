@@ -42,6 +42,7 @@ def _row(record: object) -> Row:
 
 def _log_row(state: ExecutionState, event: EventRow) -> Row:
     step = None if event["step_id"] is None else state.steps.get(str(event["step_id"]))
+    details = parse_json(event["payload"]).get("details")
     return {
         "execution_id": UUID(str(event["execution_id"])),
         "sequence": event["sequence"],
@@ -50,7 +51,7 @@ def _log_row(state: ExecutionState, event: EventRow) -> Row:
         "step_index": None if step is None else step.step_order,
         "step_name": event["step_name"],
         "message": event["message"],
-        "details": parse_json(event["payload"]).get("details", {}),
+        "details": {} if details is None else details,
     }
 
 

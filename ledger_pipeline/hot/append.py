@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,8 +20,9 @@ from ledger_pipeline.hot.database import Connection, connect_like, translated
 from ledger_pipeline.hot.leaves import make_leaves
 
 MAX_BATCH = 50_000
-TWO_LANES_FROM = 5_000
-"""Events from which a batch is stored as two: below, one transaction is quick enough."""
+BATCH = 10_000
+"""Events a transaction, unless a caller says otherwise: more make it hold its locks longer, and no quicker."""
+_NO_EXECUTION = "execution_id: is missing; each event of a bulk append names its execution"
 ORDINAL_STEP = 4
 """Distance of two events' ordinals: the database puts budget breaches between them."""
 
@@ -74,16 +77,17 @@ def append(
     return Appended(execution_id, row["first_sequence"], row["last_sequence"], row["repeated"])
 
 
-def _batches(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
-    """Batches of about `size` rows; never cut between a usage and the budget breaches that follow it."""
-    batch: list[Mapping[str, Any]] = []
+def _batches_of_lanes(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[tuple[int, list[Mapping[str, Any]]]]:
+    """Lanes and batches of about `size` rows; never cut between a usage and the budget breaches that follow it."""
+    batches: list[list[Mapping[str, Any]]] = [[], []]
     for row in rows:
+        lane = _lane_of(row)
+        batch = batches[lane]
         if len(batch) >= size and row["event_type"] != "BudgetExceeded":
-            yield batch
-            batch = []
+            yield lane, batch
+            batch = batches[lane] = []
         batch.append(row)
-    if batch:
-        yield batch
+    yield from ((lane, batch) for lane, batch in enumerate(batches) if batch)
 
 
 def _stage(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> UUID:
@@ -101,27 +105,70 @@ def _stage(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> UUID:
     return batch
 
 
-def _store(connection: Connection, rows: Sequence[Mapping[str, Any]], history: bool) -> int:
-    """Stages one batch, makes the leaves it needs when it is history, and appends it, all or none."""
+def _make_leaves(connection: Connection, batch: UUID) -> None:
+    """Makes the tables that a staged batch of history needs."""
+    missing = connection.execute("SELECT event_type, week FROM staged_weeks(%s, true)", (batch,)).fetchall()
+    make_leaves(connection, [(row["event_type"], row["week"]) for row in missing])
+
+
+def _discard(connection: Connection, batch: UUID) -> None:
+    if not connection.broken:
+        connection.execute("SELECT discard_staged(%s)", (batch,))
+
+
+def _append_staged(connection: Connection, batch: UUID, events: int, history: bool) -> int:
+    """Appends a staged batch, all or none, and answers how many events were stored."""
     with translated():
-        batch = _stage(connection, rows)
         try:
-            if history:
-                missing = connection.execute("SELECT event_type, week FROM staged_weeks(%s, true)", (batch,)).fetchall()
-                make_leaves(connection, [(row["event_type"], row["week"]) for row in missing])
-            row = connection.execute(
-                "SELECT append_staged(%s, %s, %s) AS stored", (batch, history, len(rows))
-            ).fetchone()
+            row = connection.execute("SELECT append_staged(%s, %s, %s) AS stored", (batch, history, events)).fetchone()
         except BaseException:
-            if not connection.broken:
-                connection.execute("SELECT discard_staged(%s)", (batch,))
+            _discard(connection, batch)
             raise
     return row["stored"] if row else 0
 
 
+class _Lane:
+    """Appends staged batches one after the other, on a connection of its own; one may wait while one is appended."""
+
+    def __init__(self, connection: Connection, history: bool, resources: ExitStack) -> None:
+        self._connection = resources.enter_context(connect_like(connection))
+        # Left before the connection closes: nothing may still be written when the call has ended.
+        self._worker = resources.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="append"))
+        self._history = history
+        self._failed = False
+        self._under_way: deque[Future[int]] = deque()
+
+    def give(self, batch: UUID, events: int) -> int:
+        """Takes a staged batch; answers how many events were stored since the last call."""
+        self._under_way.append(self._worker.submit(self._append, batch, events))
+        return self._stored(at_most=1)
+
+    def finish(self) -> int:
+        """Waits for the last batch; raises what an append raised."""
+        return self._stored(at_most=0)
+
+    def _append(self, batch: UUID, events: int) -> int:
+        if self._failed:  # what follows on a failed batch may build on it
+            _discard(self._connection, batch)
+            return 0
+        try:
+            return _append_staged(self._connection, batch, events, self._history)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _stored(self, at_most: int) -> int:
+        stored = 0
+        while len(self._under_way) > at_most or (self._under_way and self._under_way[0].done()):
+            stored += self._under_way.popleft().result()
+        return stored
+
+
 def _lane_of(row: Mapping[str, Any]) -> int:
     """Which of the two lanes takes an execution: lock stripes of one parity each, so that they never wait."""
-    execution_id = row["execution_id"]
+    execution_id = row.get("execution_id")
+    if execution_id is None:
+        raise InvalidInput(_NO_EXECUTION)
     return (execution_id if isinstance(execution_id, UUID) else UUID(str(execution_id))).bytes[15] & 1
 
 
@@ -130,48 +177,80 @@ def append_many(
     events: Iterable[Event | Mapping[str, Any]],
     *,
     history: bool = False,
-    batch_size: int = MAX_BATCH,
+    batch_size: int = BATCH,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Stores events of any number of executions in batches, each all or none; answers how many were stored.
 
     The connection must not be in a transaction. An execution's events keep the order given. `history` puts each event
-    into the week it occurred in and makes the tables it needs; only importers of the past set it. A large batch is
-    stored as two, side by side on two connections. To resume a broken series, give the events after each execution's
-    `last_sequences`.
+    into the week it occurred in and makes the tables it needs; only importers of the past set it. While the connection
+    stages a batch, two others append the ones before it, each its half of the executions; a single batch is appended
+    by the connection itself. After a refusal, what was stored is a prefix of each execution: to resume, give the events
+    after each execution's `last_sequences`.
     """
     if not 1 <= batch_size <= MAX_BATCH:
         raise InvalidInput(f"batch_size: must be between 1 and {MAX_BATCH}, got {batch_size}")
     if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
         raise InvalidInput("append_many commits by itself: give it a connection outside a transaction")
     autocommit, connection.autocommit = connection.autocommit, True
-    stored = 0
     try:
+        rows = _rows(events)
+        first = list(islice(rows, batch_size + 1))
+        if len(first) <= batch_size:
+            return _append_one(connection, first, history, progress)
         with ExitStack() as resources:
-            second: Connection | None = None
-            pool = resources.enter_context(ThreadPoolExecutor(max_workers=1))
-            for rows in _batches(_rows(events), batch_size):
-                if any(row.get("execution_id") is None for row in rows):
-                    raise InvalidInput("execution_id: is missing; each event of a bulk append names its execution")
-                if len(rows) < TWO_LANES_FROM:
-                    stored += _store(connection, rows, history)
-                else:
-                    second = second or resources.enter_context(connect_like(connection))
-                    lanes: tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]] = ([], [])
-                    for row in rows:
-                        lanes[_lane_of(row)].append(row)
-                    beside = pool.submit(_store, second, lanes[1], history)
-                    try:
-                        stored += _store(connection, lanes[0], history)
-                    finally:
-                        # Wait for the other lane in any case: nothing may still be written when this call has ended.
-                        beside.exception()
-                    stored += beside.result()
-                if progress:
-                    progress(stored)
+            return _append_in_lanes(connection, chain(first, rows), history, batch_size, progress, resources)
     finally:
         if not connection.closed:
             connection.autocommit = autocommit
+
+
+def _staged(connection: Connection, rows: Sequence[Mapping[str, Any]], history: bool) -> UUID:
+    with translated():
+        batch = _stage(connection, rows)
+        if history:
+            try:
+                _make_leaves(connection, batch)
+            except BaseException:
+                _discard(connection, batch)
+                raise
+    return batch
+
+
+def _append_one(
+    connection: Connection,
+    rows: Sequence[Mapping[str, Any]],
+    history: bool,
+    progress: Callable[[int], None] | None,
+) -> int:
+    if not rows:
+        return 0
+    if any(row.get("execution_id") is None for row in rows):
+        raise InvalidInput(_NO_EXECUTION)
+    stored = _append_staged(connection, _staged(connection, rows, history), len(rows), history)
+    if progress:
+        progress(stored)
+    return stored
+
+
+def _append_in_lanes(
+    connection: Connection,
+    rows: Iterable[Mapping[str, Any]],
+    history: bool,
+    batch_size: int,
+    progress: Callable[[int], None] | None,
+    resources: ExitStack,
+) -> int:
+    lanes = [_Lane(connection, history, resources) for _ in range(2)]
+    stored = 0
+    for lane, batch in _batches_of_lanes(rows, batch_size):
+        stored += lanes[lane].give(_staged(connection, batch, history), len(batch))
+        if progress:
+            progress(stored)
+    for lane in lanes:
+        stored += lane.finish()
+    if progress:
+        progress(stored)
     return stored
 
 

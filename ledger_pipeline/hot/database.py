@@ -12,6 +12,7 @@ from ledger_pipeline.errors import (
     EpochMismatch,
     InvalidInput,
     LedgerError,
+    PermissionDenied,
     SchemaMismatch,
     SequenceConflict,
     ServerUnavailable,
@@ -24,6 +25,7 @@ type_of_state: dict[str, type[LedgerError]] = {
     "LG004": EpochMismatch,
     "LG005": LedgerError,
     "LG006": AppendRefused,
+    "LG007": PermissionDenied,
 }
 """SQLSTATEs that our own functions raise."""
 
@@ -51,10 +53,14 @@ def connect(url: str, *, autocommit: bool = False) -> Connection:
 
 
 def connect_like(connection: Connection) -> Connection:
-    """Another autocommitting connection to the same database as the same role."""
+    """Another autocommitting connection to the same database as the same role, acting for the same user."""
     info = connection.info
     password = {"password": info.password} if info.password else {}
-    return connect(make_conninfo(info.dsn, **password), autocommit=True)
+    other = connect(make_conninfo(info.dsn, **password), autocommit=True)
+    row = connection.execute("SELECT current_setting('ledger.user_id', true) AS user_id").fetchone()
+    if row and row["user_id"]:
+        other.execute("SELECT set_config('ledger.user_id', %s, false)", (row["user_id"],))
+    return other
 
 
 def first_line(error: BaseException) -> str:
@@ -81,7 +87,7 @@ def translate(error: psycopg.Error) -> LedgerError | None:
         case psycopg.errors.DataError() | psycopg.errors.FeatureNotSupported():
             return InvalidInput(first_line(error))
         case psycopg.errors.InsufficientPrivilege():
-            return LedgerError(first_line(error))
+            return PermissionDenied(first_line(error))
         case psycopg.OperationalError() if not isinstance(error, psycopg.errors.QueryCanceled) and not state:
             return ServerUnavailable(f"the connection to the database broke: {first_line(error)}")
         case _:

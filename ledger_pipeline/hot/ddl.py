@@ -3,6 +3,7 @@
 `python -m ledger_pipeline.hot.ddl` writes the derived files of the newest migration; a test fails when they drift.
 """
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ from ledger_pipeline.events.catalogue import (
     EVENT_COLUMNS,
     EVENT_TYPES,
     TYPE_COLUMNS,
+    USAGE_KINDS,
     Event,
     TypedColumn,
     required_envelope,
@@ -31,6 +33,57 @@ _CANONICAL_SQL = {
     ColumnKind.TIMESTAMP: "(extract(epoch FROM {0}) * 1000000)::bigint::text",
     ColumnKind.DATE: "to_char({0}, 'YYYY-MM-DD')",
     ColumnKind.USD: "{0}::numeric(38,12)::text",
+}
+
+
+# What projections need of each stored event; in `_MOVE_SPECIAL` what is no column of it, as type and expression.
+_MOVE = (
+    *(
+        "execution_id",
+        "sequence",
+        "event_type",
+        "week",
+        "recorded_at",
+        "occurred_at",
+        "execution_kind",
+        "step_id",
+        "call_id",
+    ),
+    *(
+        "attempt",
+        "agent_id",
+        "agent_name",
+        "operator_id",
+        "decision",
+        "next_attempt",
+        "tool_name",
+        "child_execution_id",
+    ),
+    *(
+        "reason",
+        "error_code",
+        "error_message",
+        "model",
+        "model_call_id",
+        "input_tokens",
+        "output_tokens",
+        "spent_tokens",
+    ),
+    *("cost_usd", "estimated_cost_usd", "summary", "payload"),
+)
+_MOVE_SPECIAL = {
+    "spent_tokens": ("bigint", " + ".join(f"j.{kind}_tokens" for kind in USAGE_KINDS)),
+    # JSON text: joined and parsed once for many events, it costs half of building an object each.
+    "summary": (
+        "text",
+        """'{"sequence": ' || j.next_sequence || ', "event_type": "' || j.event_type || '", "occurred_at": "'
+                || to_char(j.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"}'""",
+    ),
+    "payload": (
+        "json",
+        """CASE WHEN j.event_type IN ('StepDispatched', 'StepCompleted', 'StepFailed', 'InputReceived',
+                'ContextUpdated', 'WorkflowCompleted', 'WorkflowFailed') THEN j.payload::json END""",
+    ),
 }
 
 
@@ -207,23 +260,39 @@ def append_sql() -> str:
         "attempt": "j.known_attempt",
         "payload": "coalesce(j.payload, '{}')::json",
     }
-    prepared = [
-        special.get(name) or (f"j.execution_{name}" if name in inherited else f"j.{name}")
-        for name in EVENT_COLUMNS
-        if name not in ("leaf", "hash")
-    ]
     names = [name for name in EVENT_COLUMNS if name not in ("leaf", "hash")]
+    assigned = {
+        name: special.get(name) or (f"j.execution_{name}" if name in inherited else f"j.{name}") for name in names
+    }
+    moves = {
+        name: _MOVE_SPECIAL[name] if name in _MOVE_SPECIAL else (EVENT_COLUMNS[name].value, assigned[name])
+        for name in _MOVE
+    }
     filled = {
-        "client_columns": ", ".join(CLIENT_COLUMNS),
-        "batch_columns": ", ".join(f"b.{name}" for name in CLIENT_COLUMNS),
-        "prepared_columns": ",\n            ".join(
-            f"{expression} AS {name}" for name, expression in zip(names, prepared, strict=True)
-        ),
+        "event_row": ",\n                ".join(assigned.values()),
         "row_columns": ", ".join(f"d.{name}" for name in names),
+        "row_names": ", ".join(names),
+        "move_type": ",\n    ".join(f"{name} {kind}" for name, (kind, _) in moves.items()),
+        "move_row": ",\n                ".join(expression for _, expression in moves.values()),
+        "move_columns": ", ".join(moves),
     }
     for marker, text in filled.items():
         template = template.replace("/*" + marker + "*/", text)
     return template
+
+
+def _first_append_sql() -> str:
+    return (SQL_FOLDER / "0001_40_append.sql").read_text() + "\n" + (SQL_FOLDER / "0001_45_project.sql").read_text()
+
+
+def _replaced(old: str, new: str) -> str:
+    """Drops what `old` made and makes what `new` makes, with the rights of the roles."""
+    made = re.findall(r"^CREATE (FUNCTION|AGGREGATE|TYPE) (\w+)", old, re.M)
+    drops = [
+        f"DROP AGGREGATE {name}(bytea, bytea);" if kind == "AGGREGATE" else f"DROP {kind} {name};"
+        for kind, name in reversed(made)
+    ]
+    return "\n".join(drops) + "\n\n" + new + (TEMPLATE_FOLDER / "append_grants.sql").read_text()
 
 
 def derived_files() -> dict[Path, str]:
@@ -231,7 +300,12 @@ def derived_files() -> dict[Path, str]:
     return {
         SQL_FOLDER / "0001_15_enums.sql": enum_types() + "\n",
         SQL_FOLDER / "0001_20_events.sql": events_sql(),
-        SQL_FOLDER / "0001_40_append.sql": append_sql(),
+        SQL_FOLDER / "0002_10_append.sql": _replaced(
+            _first_append_sql(), append_sql() + "\n" + (TEMPLATE_FOLDER / "project.sql").read_text()
+        ),
+        SQL_FOLDER / "0002_10_append.down.sql": _replaced(
+            append_sql() + (TEMPLATE_FOLDER / "project.sql").read_text(), _first_append_sql()
+        ),
     }
 
 

@@ -35,6 +35,19 @@ def _engine(url: str) -> sqlalchemy.Engine:
     return sqlalchemy.create_engine("postgresql+psycopg://", creator=creator, poolclass=sqlalchemy.pool.NullPool)
 
 
+def _record(connection: sqlalchemy.Connection, before: str | None, after: str) -> None:
+    """Puts a migration on record, where there is a record: the first revision has none, a downgrade leaves it."""
+    if connection.exec_driver_sql("SELECT to_regclass('ledger.admin_log') IS NOT NULL").scalar():
+        connection.execute(
+            sqlalchemy.text(
+                "INSERT INTO ledger.admin_log (action, object_kind, object_id, before, after)"
+                " VALUES ('migrate', 'schema', 'ledger', jsonb_build_object('revision', CAST(:before AS text)),"
+                " jsonb_build_object('revision', CAST(:after AS text)))"
+            ),
+            {"before": before, "after": after},
+        )
+
+
 def migrate(url: str, now: datetime, to: str = "head") -> str | None:
     """Upgrades or downgrades to a revision in one transaction and makes the coming weeks' tables; answers the revision.
 
@@ -60,6 +73,8 @@ def migrate(url: str, now: datetime, to: str = "head") -> str | None:
         try:
             with translated():
                 (command.downgrade if downgrade else command.upgrade)(config, target)
+                if target != "base":
+                    _record(connection, current, target)
         except RuntimeError as error:
             raise SchemaMismatch(str(error)) from None
         except DBAPIError as error:

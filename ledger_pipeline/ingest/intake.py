@@ -92,7 +92,7 @@ class Intake:
         self._look_up(ids - self._last.keys())
         while new := [event.row() for event in batch if self._is_new(event)]:
             try:
-                self.new_events += append_many(self._conn, new, history=True, batch_size=len(new))
+                self.new_events += append_many(self._conn, new, history=True)
                 return
             except AppendRefused:
                 # Another import of the same file may have been quicker: then go on after what it stored.

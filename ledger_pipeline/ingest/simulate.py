@@ -12,7 +12,7 @@ from ledger_pipeline.events.catalogue import Event
 from ledger_pipeline.hot.append import append_many, last_sequences
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.ingest.simulation.journal import Price
-from ledger_pipeline.ingest.simulation.population import population
+from ledger_pipeline.ingest.simulation.population import Population, population
 from ledger_pipeline.ingest.simulation.side_streams import SideStreams
 from ledger_pipeline.ingest.simulation.traffic import Traffic
 from ledger_pipeline.pricing.book import PriceBook
@@ -66,7 +66,7 @@ def run_simulation(
             last = last_sequences(connection, ids)
         missing = [e for e in chunk if e.execution_id and (e.sequence or 0) > last.get(e.execution_id, 0)]
         if missing:
-            new += append_many(connection, missing, history=True, batch_size=len(missing))
+            new += append_many(connection, missing, history=True)
         seen += len(ids)
         done += len(chunk)
         if progress:
@@ -103,9 +103,9 @@ def _chunks(families: Iterable[list[Event]]) -> Iterator[list[Event]]:
         yield chunk
 
 
-def populate(connection: Connection) -> None:
-    """Adds the simulated customers, users, agents and drives that the ledger lacks."""
-    people = population()
+def populate(connection: Connection, people: Population | None = None) -> None:
+    """Adds the customers, users, agents and drives that the ledger lacks, by default the simulated ones."""
+    people = people or population()
     members = {
         "customers": people.customers,
         "users": people.users,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from ledger_pipeline.engines.duckdb.session import building, reading
+from ledger_pipeline.engines.duckdb.session import building
 from ledger_pipeline.engines.duckdb.tables import count, create_table
 from ledger_pipeline.hot.database import Connection
-from ledger_pipeline.marts import publish, refresh, staging
+from ledger_pipeline.marts import coverage, publish, refresh, staging
 from ledger_pipeline.marts.checks import CheckResult, require, run_checks
 from ledger_pipeline.marts.definitions import fingerprint, marts
 from ledger_pipeline.marts.ledger_source import LedgerSource, publish_lock
@@ -129,18 +129,7 @@ def _note(
 
 def _continued(path: Path, source: Source) -> Cursor | None:
     """The cursor of a build that can be continued, else None: then everything is built anew."""
-    try:
-        connection = reading(path)
-        try:
-            row = connection.execute(
-                "SELECT fingerprint, instance_id, epoch, checkpoint, checkpoint_root, cursor_epoch, cursor_tx, "
-                "cursor_execution_id, cursor_sequence FROM staging.build"
-            ).fetchone()
-        finally:
-            connection.close()
-    except duckdb.Error:
-        return None  # A file of another version, or damaged: the ledger has everything that it held.
-    if row is None or row[0] != fingerprint():
+    noted = coverage.noted(path)
+    if noted is None or noted.fingerprint != fingerprint():
         return None
-    after = Cursor(*row[5:9])
-    return after if source.holds(Identity(*row[1:5]), after) else None
+    return noted.end if source.holds(noted.identity, noted.end) else None

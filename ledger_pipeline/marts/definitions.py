@@ -79,8 +79,16 @@ def parse_checks(text: str) -> tuple[Check, ...]:
     return tuple(checks)
 
 
+def _totals(mart: str, over: str) -> Check:
+    """The check of a mart that splits all usage up by something, `over`: its parts add up to the whole."""
+    query = (FOLDER / "totals.sql").read_text().strip().format(table=f"marts.{mart}")
+    return Check(f"Calls, tokens and costs of all {over} are those of all model calls.", query)
+
+
 def _load(folder: Path) -> Mart:
     schema: Mapping[str, Any] = yaml.safe_load((folder / "schema.yaml").read_text())
+    over: str | None = schema.get("adds_up_over")
+    own = folder / "checks.sql"
     return Mart(
         name=folder.name,
         kind=schema["kind"],
@@ -91,7 +99,10 @@ def _load(folder: Path) -> Mart:
         view=schema.get("view", False),
         columns=tuple(Column(name, c["type"], c["description"].strip()) for name, c in schema["columns"].items()),
         query=(folder / "query.sql").read_text().strip().removesuffix(";"),
-        checks=parse_checks((folder / "checks.sql").read_text()),
+        checks=(
+            *([_totals(folder.name, over)] if over else []),
+            *(parse_checks(own.read_text()) if own.exists() else ()),
+        ),
     )
 
 

@@ -26,12 +26,18 @@ CHUNK_ROWS = 262_144
 _TYPED: dict[str, str] = {
     "day": "CAST(timezone('UTC', occurred_at) AS DATE)",
     "month": "strftime(timezone('UTC', occurred_at), '%Y-%m')",
+    # Only an import of history puts an event into a week before the one in which it is recorded.
+    "booked_on": (
+        "CAST(timezone('UTC', CASE WHEN week < CAST(date_trunc('week', timezone('UTC', recorded_at)) AS DATE) "
+        "THEN occurred_at ELSE recorded_at END) AS DATE)"
+    ),
     "price_versions": (
         "CASE WHEN event_type = 'TokensUpdated' THEN nullif(array_to_string(list_sort(list_distinct("
         "json_extract_string(payload, '$.prices[*].price_id'))), ','), '') END"
     ),
 }
-"""Columns of `staging.events` beyond the catalogue's: UTC day and month of the event, ids of the payload's prices."""
+"""Columns of `staging.events` beyond the catalogue's: UTC day and month of the event, the UTC day on which it is booked
+(when it was recorded; of an import of history, when it happened), ids of the payload's prices."""
 
 
 @cache
@@ -44,7 +50,8 @@ def _queries() -> dict[str, str]:
     derived = [f"{expression} AS {name}" for name, expression in _TYPED.items()]
     folder = Path(__file__).parent / "staging"
     return {"events": f"SELECT {', '.join(typed + derived)} FROM incoming"} | {
-        path.stem: path.read_text() for path in sorted(folder.glob("*.sql"))
+        path.stem: path.read_text().replace("/*booked_on*/", _TYPED["booked_on"])
+        for path in sorted(folder.glob("*.sql"))
     }
 
 

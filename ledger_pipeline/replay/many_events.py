@@ -24,19 +24,24 @@ _ROWS = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Ids as the cold files have them: text, which is what a state holds.
 _AS_TEXT = {ColumnKind.UUID, ColumnKind.JSON}
-_HOT_COLUMNS = ", ".join(
-    f"e.{name}::text AS {name}" if EVENT_COLUMNS[name] in _AS_TEXT else f"e.{name}" for name in FOLD_COLUMNS
-)
-_HOT = cast("LiteralString", (_SQL / "hot_events.sql").read_text().replace("/*columns*/", _HOT_COLUMNS))
-_COLD = (
-    (_SQL / "cold_events.sql")
-    .read_text()
-    .replace(
-        "/*columns*/",
-        ", ".join("epoch_us(e.occurred_at)" if name == "occurred_at" else f"e.{name}" for name in FOLD_COLUMNS),
+_HOT = cast("LiteralString", (_SQL / "hot_events.sql").read_text())
+_COLD = (_SQL / "cold_events.sql").read_text()
+
+
+def _is_time(name: str) -> bool:
+    return EVENT_COLUMNS[name] is ColumnKind.TIMESTAMP
+
+
+def _hot_query(columns: Sequence[str]) -> LiteralString:
+    selected = ", ".join(
+        f"e.{name}::text AS {name}" if EVENT_COLUMNS[name] in _AS_TEXT else f"e.{name}" for name in columns
     )
-)
-_OCCURRED_AT = FOLD_COLUMNS.index("occurred_at")
+    return cast("LiteralString", _HOT.replace("/*columns*/", selected))
+
+
+def _cold_query(columns: Sequence[str]) -> str:
+    selected = ", ".join(f"epoch_us(e.{name})" if _is_time(name) else f"e.{name}" for name in columns)
+    return _COLD.replace("/*columns*/", selected)
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,13 @@ class Stretch:
     last_week: date
 
 
-def _hot(connection: Connection, stretches: Sequence[Stretch]) -> Iterator[dict[str, Any]]:
+def _hot(connection: Connection, stretches: Sequence[Stretch], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     parameters = {
         "ids": [stretch.execution_id for stretch in stretches],
         "after": [stretch.start for stretch in stretches],
         "upto": [stretch.due for stretch in stretches],
     }
-    query = sql.SQL(_HOT).format(
+    query = sql.SQL(_hot_query(columns)).format(
         first_week=sql.Literal(min(stretch.first_week for stretch in stretches)),
         last_week=sql.Literal(max(stretch.last_week for stretch in stretches)),
     )
@@ -65,7 +70,9 @@ def _hot(connection: Connection, stretches: Sequence[Stretch]) -> Iterator[dict[
         yield from cursor.execute(query, parameters)
 
 
-def _cold(connection: Connection, cold_dir: Path, stretches: Sequence[Stretch]) -> Iterator[dict[str, Any]]:
+def _cold(
+    connection: Connection, cold_dir: Path, stretches: Sequence[Stretch], columns: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     first, last = min(s.first_week for s in stretches), max(s.last_week for s in stretches)
     files = [
         str(check_file(cold_dir, file)) for week in committed_weeks(connection, first, last) for file in week.files
@@ -81,21 +88,25 @@ def _cold(connection: Connection, cold_dir: Path, stretches: Sequence[Stretch]) 
     )
     with duckdb.connect() as work:
         work.register("wanted", wanted)
-        cursor = work.execute(_COLD, {"files": files})
+        times = [name for name in columns if _is_time(name)]
+        cursor = work.execute(_cold_query(columns), {"files": files})
         while rows := cursor.fetchmany(_ROWS):
             for values in rows:
-                row = dict(zip(FOLD_COLUMNS, values, strict=True))
-                row["occurred_at"] = _EPOCH + timedelta(microseconds=values[_OCCURRED_AT])
+                row = dict(zip(columns, values, strict=True))
+                for name in times:
+                    row[name] = None if row[name] is None else _EPOCH + timedelta(microseconds=row[name])
                 yield row
 
 
-def events_of(connection: Connection, cold_dir: Path, stretches: Sequence[Stretch]) -> Iterator[dict[str, Any]]:
-    """The events of the stretches by execution and sequence, `FOLD_COLUMNS` of each.
+def events_of(
+    connection: Connection, cold_dir: Path, stretches: Sequence[Stretch], columns: Sequence[str] = FOLD_COLUMNS
+) -> Iterator[dict[str, Any]]:
+    """The events of the stretches by execution and sequence, the columns named of each; ids are text.
 
     Inside a read of hot and cold (`cold.reader.open_read`) each event comes exactly once.
     """
     return heapq.merge(
-        _cold(connection, cold_dir, stretches),
-        _hot(connection, stretches),
+        _cold(connection, cold_dir, stretches, columns),
+        _hot(connection, stretches, columns),
         key=lambda row: (row["execution_id"], row["sequence"]),
     )

@@ -133,7 +133,7 @@ def test_events_refuse_change_even_from_a_superuser(
         "UPDATE workflow_executions SET total_cost = 0",
         "DELETE FROM workflow_steps",
         "SELECT apply_batch(1, '{}', false)",
-        "SELECT project('{}', '{}')",
+        "SELECT project('{}', '{}', '{}')",
         "SELECT * FROM append_staging",
     ],
 )

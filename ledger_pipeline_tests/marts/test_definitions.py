@@ -14,6 +14,7 @@ EACH = pytest.mark.parametrize("mart", marts().values(), ids=lambda mart: mart.n
 PROMISED = {
     *("model_usage", "executions", "steps", "agent_calls", "approvals"),
     *("cost_daily", "cost_by_execution", "cost_by_mode", "daily_cost_summary", "user_workflow_summary"),
+    *("billing_records", "observability_metrics"),
     *("audit_log", "budget_breaches", "cost_anomalies", "unpriced_usage", "pricing_history", "reconciliation"),
 }
 
@@ -62,3 +63,14 @@ def test_a_check_is_a_rule_and_a_query() -> None:
     checks = parse_checks("-- No row\n-- is bad.\nSELECT 1;\n\n-- warning: Odd.\nSELECT ';x' AS y\nWHERE a;\n")
     assert [(check.rule, check.warning) for check in checks] == [("No row is bad.", False), ("Odd.", True)]
     assert [check.query for check in checks] == ["SELECT 1", "SELECT ';x' AS y\nWHERE a"]
+
+
+def test_a_mart_that_splits_all_usage_up_is_checked_to_add_up_to_it() -> None:
+    split = {
+        mart.name: mart.checks[0]
+        for mart in marts().values()
+        if "adds up to" in "".join(check.query for check in mart.checks[:1])
+    }
+    assert split.keys() == {"cost_daily", "cost_by_execution", "cost_by_mode", "daily_cost_summary"}
+    assert split["cost_daily"].rule == "Calls, tokens and costs of all days are those of all model calls."
+    assert "FROM marts.cost_daily\n" in split["cost_daily"].query

@@ -4,11 +4,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from ledger_pipeline.cold.feed import Position
+from ledger_pipeline.cold.prune import prune
 from ledger_pipeline.cold.roll import roll
 from ledger_pipeline.cold.sessions import Held
+from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.ingest.simulate import run_simulation
 from ledger_pipeline.marts.build import build
+from ledger_pipeline.marts.coverage import published_position
 from ledger_pipeline.marts.ledger_source import publish_lock
 from ledger_pipeline.pricing.book import PriceBook
 from ledger_pipeline.settings import Settings
@@ -17,7 +21,7 @@ from ledger_pipeline_tests.marts.differences import differences
 
 @pytest.mark.slow
 @pytest.mark.mission("C5")
-def test_marts_follow_a_ledger_through_appends_and_rolls(
+def test_marts_follow_a_ledger_through_appends_rolls_and_a_prune(
     connection: Connection, settings: Settings, book: PriceBook, now: datetime
 ) -> None:
     run_simulation(connection, book, executions=20, days=200, seed=1, now=now - timedelta(days=40))
@@ -27,6 +31,7 @@ def test_marts_follow_a_ledger_through_appends_and_rolls(
     second = build(connection, settings, now)
     roll(connection, settings, now + timedelta(days=60))
     third = build(connection, settings, now)
+    assert prune(connection, published_position(connection, settings), now + timedelta(days=60), 90).executions > 0
     full = build(connection, settings, now, full=True)
     assert [built.whole for built in (first, second, third, full)] == [True, False, False, True]
     assert third.new_events == 0
@@ -39,6 +44,18 @@ def test_another_epoch_is_built_from_all_events(connection: Connection, settings
     build(connection, settings, now)
     connection.execute("SELECT adopt('restored')")
     assert build(connection, settings, now).whole
+
+
+def test_only_marts_of_this_ledger_say_what_they_hold(
+    connection: Connection, settings: Settings, now: datetime
+) -> None:
+    with pytest.raises(NotFound, match="there are no marts"):
+        published_position(connection, settings)
+    end = build(connection, settings, now).end
+    assert published_position(connection, settings) == Position(*end)
+    connection.execute("SELECT adopt('restored')")
+    with pytest.raises(InvalidInput, match="not of this ledger"):
+        published_position(connection, settings)
 
 
 def test_one_process_publishes_at_a_time(connection: Connection, ledger_url: str) -> None:

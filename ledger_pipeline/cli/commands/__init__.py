@@ -11,10 +11,14 @@ from ledger_pipeline.cli.commands.export import export_group
 from ledger_pipeline.cli.commands.import_ import import_group
 from ledger_pipeline.cli.commands.migrate import migrate
 from ledger_pipeline.cli.commands.prices import prices
+from ledger_pipeline.cli.commands.projections import projections
+from ledger_pipeline.cli.commands.prune import prune
 from ledger_pipeline.cli.commands.psql import psql
+from ledger_pipeline.cli.commands.query import query
 from ledger_pipeline.cli.commands.replay import replay
 from ledger_pipeline.cli.commands.report import report
 from ledger_pipeline.cli.commands.roll import roll
+from ledger_pipeline.cli.commands.seed import seed
 from ledger_pipeline.cli.commands.simulate import simulate
 from ledger_pipeline.cli.commands.sql import sql
 from ledger_pipeline.cli.commands.templates import templates
@@ -25,14 +29,18 @@ COMMANDS: tuple[click.Command, ...] = (
     demo,
     up,
     migrate,
+    seed,
     simulate,
     import_group,
     export_group,
     daily,
     roll,
+    prune,
+    query,
     events,
     replay,
     verify,
+    projections,
     adopt,
     checkpoint,
     prices,

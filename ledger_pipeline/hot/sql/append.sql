@@ -64,10 +64,19 @@ BEGIN
 END $$;
 
 CREATE FUNCTION budget_breaches(given append_staging[]) RETURNS append_staging[]
-LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = ledger, pg_temp
+AS $$
     -- BudgetExceeded rows that the batch lacks: each right after the usage that makes its execution's total cross.
-    WITH batch AS (
-        SELECT b.* FROM unnest(given) b
+    WITH batch AS MATERIALIZED (
+        SELECT
+            b.ordinal, b.execution_id, b.event_type, b.occurred_at, b.step_id, b.call_id, b.source, b.source_file,
+            b.model_call_id, b.budget_unit, b.budget_usd, b.budget_tokens,
+            coalesce(b.cost_usd, 0) + coalesce(b.estimated_cost_usd, 0) AS usd,
+            coalesce(
+                b.input_tokens + b.cache_read_tokens + b.cache_write_5m_tokens + b.cache_write_1h_tokens
+                + b.output_tokens + b.reasoning_tokens + b.input_audio_tokens + b.cache_audio_read_tokens
+                + b.output_audio_tokens + b.input_image_tokens + b.output_image_tokens, 0) AS tokens
+        FROM unnest(given) b
     ),
     limits AS (
         SELECT
@@ -77,27 +86,23 @@ LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
             coalesce(x.total_cost + x.estimated_cost, 0) AS spent_usd,
             coalesce(x.spent_tokens, 0) AS spent_tokens
         FROM (SELECT DISTINCT execution_id FROM batch WHERE event_type = 'TokensUpdated') e
-        LEFT JOIN workflow_executions x ON x.id = e.execution_id
+        LEFT JOIN (
+            SELECT w.* FROM workflow_executions w
+            WHERE w.id = ANY (ARRAY(SELECT DISTINCT b.execution_id FROM batch b WHERE b.event_type = 'TokensUpdated'))
+        ) x ON x.id = e.execution_id
         LEFT JOIN batch c ON c.execution_id = e.execution_id AND c.event_type = 'WorkflowCreated'
         WHERE coalesce(x.budget_usd, c.budget_usd) IS NOT NULL OR coalesce(x.budget_tokens, c.budget_tokens) IS NOT NULL
     ),
     spending AS (
         SELECT
             b.*, l.budget_usd AS usd_limit, l.budget_tokens AS tokens_limit,
-            coalesce(b.cost_usd, 0) + coalesce(b.estimated_cost_usd, 0) AS usd,
-            coalesce(u.tokens, 0) AS tokens,
-            l.spent_usd + sum(coalesce(b.cost_usd, 0) + coalesce(b.estimated_cost_usd, 0)) OVER line AS usd_after,
-            l.spent_tokens + sum(coalesce(u.tokens, 0)) OVER line AS tokens_after,
+            l.spent_usd + sum(b.usd) OVER line AS usd_after,
+            l.spent_tokens + sum(b.tokens) OVER line AS tokens_after,
             array_agg(CASE WHEN b.event_type = 'BudgetExceeded' THEN b.budget_unit END) OVER (
                 PARTITION BY b.execution_id ORDER BY b.ordinal ROWS BETWEEN 1 FOLLOWING AND 2 FOLLOWING
             ) AS brought
         FROM batch b
         JOIN limits l ON l.execution_id = b.execution_id
-        CROSS JOIN LATERAL (
-            SELECT b.input_tokens + b.cache_read_tokens + b.cache_write_5m_tokens + b.cache_write_1h_tokens
-                + b.output_tokens + b.reasoning_tokens + b.input_audio_tokens + b.cache_audio_read_tokens
-                + b.output_audio_tokens + b.input_image_tokens + b.output_image_tokens AS tokens
-        ) u
         WINDOW line AS (PARTITION BY b.execution_id ORDER BY b.ordinal)
     )
     SELECT array_agg(jsonb_populate_record(NULL::append_staging, jsonb_strip_nulls(jsonb_build_object(
@@ -121,41 +126,47 @@ LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
         AND NOT coalesce(n.unit = ANY (s.brought), false)
 $$;
 
-CREATE FUNCTION prepare_batch(p_epoch integer, p_tx bigint, given append_staging[], p_history boolean)
-RETURNS TABLE (stored workflow_events[], problem text)
+-- What the projections need of a stored event: an event has 119 columns, and each pass over whole ones costs as much as
+-- storing them. `payload` is there only where a projection reads it, `summary` is the line of the last 20 events.
+CREATE TYPE event_move AS (
+    /*move_type*/
+);
+
+CREATE FUNCTION prepare_batch(
+    p_epoch integer, p_tx bigint, given append_staging[], p_execution_ids uuid[], p_heads execution_heads[], p_history boolean,
+    OUT stored workflow_events[], OUT moves event_move[], OUT whole workflow_events[], OUT problem text)
 LANGUAGE plpgsql
 SET search_path = ledger, pg_temp
--- Every join below is of the batch with itself or with an array as small: without statistics the planner would take
--- nested loops, which are quadratic.
-SET enable_nestloop = off
-SET work_mem = '256MB'
 AS $$
--- Numbers, completes, judges and hashes a batch; answers the rows to store, or the first problem.
+-- Numbers, completes and judges a batch; answers the rows to store, still without their hashes, what moves the
+-- projections, the rows that a projection wants whole, and the first problem.
 DECLARE
     server_now timestamptz := clock_timestamp();
     open_week date := (SELECT first_open_week FROM ledger_state);
-    execution_ids uuid[] := ARRAY(SELECT DISTINCT g.execution_id FROM unnest(given) g);
-    heads execution_heads[] := ARRAY(SELECT h FROM execution_heads h WHERE h.id = ANY (execution_ids));
+    keys record;
     rows_of_executions workflow_executions[];
     steps workflow_steps[];
     calls executions[];
     approvals workflow_approvals[];
     usages usage_keys[];
 BEGIN
-    IF cardinality(heads) > 0 THEN
-        rows_of_executions := ARRAY(SELECT x FROM workflow_executions x WHERE x.id = ANY (execution_ids));
-        steps := ARRAY(SELECT s FROM workflow_steps s
-            WHERE s.id = ANY (ARRAY(SELECT DISTINCT g.step_id FROM unnest(given) g WHERE g.step_id IS NOT NULL)));
-        approvals := ARRAY(SELECT a FROM workflow_approvals a
-            WHERE a.id = ANY (ARRAY(SELECT DISTINCT g.approval_id FROM unnest(given) g WHERE g.approval_id IS NOT NULL)));
-        usages := ARRAY(SELECT u FROM usage_keys u WHERE u.execution_id = ANY (execution_ids) AND u.model_call_id = ANY (
-            ARRAY(SELECT g.model_call_id FROM unnest(given) g WHERE g.event_type = 'TokensUpdated')));
+    SELECT
+        array_agg(g.step_id) FILTER (WHERE g.step_id IS NOT NULL) AS steps,
+        array_agg(g.call_id) FILTER (WHERE g.call_id IS NOT NULL) AS calls,
+        array_agg(g.approval_id) FILTER (WHERE g.approval_id IS NOT NULL) AS approvals,
+        array_agg(g.model_call_id) FILTER (WHERE g.event_type = 'TokensUpdated') AS usages
+    INTO keys
+    FROM unnest(given) g;
+    IF cardinality(p_heads) > 0 THEN
+        rows_of_executions := ARRAY(SELECT x FROM workflow_executions x WHERE x.id = ANY (p_execution_ids));
+        steps := ARRAY(SELECT s FROM workflow_steps s WHERE s.id = ANY (keys.steps));
+        approvals := ARRAY(SELECT a FROM workflow_approvals a WHERE a.id = ANY (keys.approvals));
+        usages := ARRAY(SELECT u FROM usage_keys u
+            WHERE u.execution_id = ANY (p_execution_ids) AND u.model_call_id = ANY (keys.usages));
     END IF;
-    calls := ARRAY(SELECT c FROM executions c
-        WHERE c.id = ANY (ARRAY(SELECT DISTINCT g.call_id FROM unnest(given) g WHERE g.call_id IS NOT NULL)));
+    calls := ARRAY(SELECT c FROM executions c WHERE c.id = ANY (keys.calls));
 
-    RETURN QUERY
-    WITH batch AS (
+    WITH batch AS MATERIALIZED (
         SELECT * FROM unnest(given)
     ),
     -- What the batch does, a narrow line each: one for each step that it plans, then one for the event itself.
@@ -167,7 +178,8 @@ BEGIN
             p.step_name, p.agent_id, p.agent_name, p.max_attempts
         FROM batch b
         CROSS JOIN LATERAL planned_steps(b.event_type, b.payload::json) p
-        WHERE b.event_type IN ('WorkflowCreated', 'IterationStarted', 'StepDispatched')
+        WHERE b.event_type IN ('WorkflowCreated', 'IterationStarted')
+            OR b.event_type = 'StepDispatched' AND strpos(b.payload, 'plan_entry') > 0
         UNION ALL
         SELECT
             b.execution_id, b.ordinal, 1, b.step_id, b.call_id, b.approval_id,
@@ -235,13 +247,23 @@ BEGIN
         FROM lines l
         WHERE l.event_type = 'TokensUpdated'
     ),
+    -- Narrow rows are joined first, so that each wide one is touched once.
+    known AS MATERIALIZED (
+        SELECT
+            k.*, t.planned, t.moved_step, t.retries, t.max_attempts, t.step_name, t.agent_id, t.agent_name,
+            f.moved_call, f.step_id AS call_step_id, f.owner AS call_owner, g.moved_approval, m.nth AS usage_nth
+        FROM execution_known k
+        LEFT JOIN step_known t ON t.ordinal = k.ordinal AND t.turn = 1
+        LEFT JOIN call_known f ON f.ordinal = k.ordinal
+        LEFT JOIN approval_known g ON g.ordinal = k.ordinal
+        LEFT JOIN usage_known m ON m.ordinal = k.ordinal
+    ),
     joined AS (
         SELECT
             b.*, k.nth,
             r.event_type IS NOT NULL AS known_type, r.execution_from, r.step_from, r.call,
             h.id IS NOT NULL AS stored_execution, h.pruned_at,
             coalesce(h.last_sequence, 0) + k.nth AS next_sequence,
-            coalesce(h.head_hash, decode(repeat('00', 32), 'hex')) AS hash_before,
             greatest(server_now, h.last_recorded_at) AS assigned_recorded_at,
             greatest(k.week, open_week, h.last_week) AS assigned_week,
             coalesce(k.moved_state, h.state) AS state_before,
@@ -257,28 +279,24 @@ BEGIN
             CASE WHEN x.id IS NULL THEN c.agent_id ELSE x.agent_id END AS execution_agent_id,
             CASE WHEN x.id IS NULL THEN c.agent_name ELSE x.agent_name END AS execution_agent_name,
             coalesce(h.execution_kind, c.execution_kind, 'workflow') AS execution_execution_kind,
-            s.id IS NOT NULL OR t.planned AS step_exists,
-            coalesce(t.moved_step, s.status::text, 'pending') AS step_status,
-            coalesce(s.attempt, 1) + t.retries AS step_attempt,
-            coalesce(s.max_attempts, t.max_attempts) AS max_attempts,
-            CASE WHEN s.id IS NOT NULL OR t.planned THEN coalesce(s.attempt, 1) + t.retries ELSE b.attempt END
+            s.id IS NOT NULL OR k.planned AS step_exists,
+            coalesce(k.moved_step, s.status::text, 'pending') AS step_status,
+            coalesce(s.attempt, 1) + k.retries AS step_attempt,
+            coalesce(s.max_attempts, k.max_attempts) AS max_attempts,
+            CASE WHEN s.id IS NOT NULL OR k.planned THEN coalesce(s.attempt, 1) + k.retries ELSE b.attempt END
                 AS known_attempt,
-            coalesce(s.step_name, t.step_name, b.step_name) AS known_step_name,
-            CASE WHEN s.id IS NULL THEN t.agent_id ELSE s.agent_id END AS step_agent_id,
-            CASE WHEN s.id IS NULL THEN t.agent_name ELSE s.agent_name END AS step_agent_name,
-            coalesce(f.moved_call, o.status::text) AS call_status,
-            coalesce(o.step_id, f.step_id) AS call_step_id,
-            coalesce(o.execution_id, f.owner) AS call_owner,
-            coalesce(g.moved_approval, a.status) AS approval_status,
-            b.event_type = 'TokensUpdated' AND (u.model_call_id IS NOT NULL OR m.nth > 1) AS usage_repeated
+            coalesce(s.step_name, k.step_name, b.step_name) AS known_step_name,
+            CASE WHEN s.id IS NULL THEN k.agent_id ELSE s.agent_id END AS step_agent_id,
+            CASE WHEN s.id IS NULL THEN k.agent_name ELSE s.agent_name END AS step_agent_name,
+            coalesce(k.moved_call, o.status::text) AS call_status,
+            coalesce(o.step_id, k.call_step_id) AS call_step_id,
+            coalesce(o.execution_id, k.call_owner) AS call_owner,
+            coalesce(k.moved_approval, a.status) AS approval_status,
+            b.event_type = 'TokensUpdated' AND (u.model_call_id IS NOT NULL OR k.usage_nth > 1) AS usage_repeated
         FROM batch b
-        JOIN execution_known k ON k.ordinal = b.ordinal
-        LEFT JOIN step_known t ON t.ordinal = b.ordinal AND t.turn = 1
-        LEFT JOIN call_known f ON f.ordinal = b.ordinal
-        LEFT JOIN approval_known g ON g.ordinal = b.ordinal
-        LEFT JOIN usage_known m ON m.ordinal = b.ordinal
+        JOIN known k ON k.ordinal = b.ordinal
         LEFT JOIN state_rules r ON r.event_type = b.event_type
-        LEFT JOIN unnest(heads) h ON h.id = b.execution_id
+        LEFT JOIN unnest(p_heads) h ON h.id = b.execution_id
         LEFT JOIN unnest(rows_of_executions) x ON x.id = b.execution_id
         -- Of two creations the second is refused, so it doesn't matter which one this finds.
         LEFT JOIN (
@@ -347,75 +365,112 @@ BEGIN
                 WHEN jsonb_typeof(coalesce(j.payload, '{}')::jsonb) <> 'object' THEN 'payload: must be a JSON object'
             END AS problem
         FROM joined j
-    ),
-    prepared AS (
-        SELECT
-            j.ordinal, j.problem, j.hash_before,
-            /*prepared_columns*/
-        FROM judged j
-    ),
-    digested AS MATERIALIZED (
-        SELECT d.*, leaf(ROW(/*row_columns*/, NULL, NULL)::workflow_events) AS leaf
-        FROM prepared d
-    ),
-    chained AS (
-        SELECT d.ordinal, chain_hash(d.hash_before, d.leaf) OVER (PARTITION BY d.execution_id ORDER BY d.sequence) AS hash
-        FROM digested d
     )
     SELECT
-        array_agg(ROW(/*row_columns*/, d.leaf, c.hash)::workflow_events),
-        substr(min((lpad(d.ordinal::text, 19, '0') || format('%s (sequence %s): %s', d.event_type, d.sequence, d.problem)) COLLATE "C")
-            FILTER (WHERE d.problem IS NOT NULL), 20)
-    FROM digested d
-    JOIN chained c ON c.ordinal = d.ordinal;
+        array_agg(j.event), array_agg(j.move),
+        array_agg(j.event) FILTER (WHERE j.whole),
+        substr(min((lpad(j.ordinal::text, 19, '0') || format('%s (sequence %s): %s', j.event_type, j.next_sequence, j.problem))
+            COLLATE "C") FILTER (WHERE j.problem IS NOT NULL), 20)
+    INTO stored, moves, whole, problem
+    FROM (
+        SELECT
+            j.ordinal, j.event_type, j.next_sequence, j.problem,
+            j.event_type IN ('WorkflowCreated', 'IterationStarted', 'ApprovalRequested', 'ApprovalApplied', 'ArtifactRecorded',
+                'LogRecorded') OR j.event_type = 'StepDispatched' AND strpos(j.payload, 'plan_entry') > 0 AS whole,
+            ROW(
+                /*event_row*/,
+                NULL, NULL
+            )::workflow_events AS event,
+            ROW(
+                /*move_row*/
+            )::event_move AS move
+        FROM judged j
+        OFFSET 0
+    ) j;
 END $$;
 
+CREATE TYPE digested AS (leaves bytea[], hashes bytea[]);
+
+CREATE FUNCTION digest_batch(stored workflow_events[], heads execution_heads[]) RETURNS digested
+LANGUAGE sql STABLE SET search_path = ledger, pg_temp
+AS $$
+    -- The leaf of each row, and the hash that continues its execution's chain, in the rows' order.
+    WITH leaves AS MATERIALIZED (
+        SELECT row_number() OVER () AS nth, e.execution_id, e.sequence, leaf(e) AS leaf FROM unnest(stored) e
+    ),
+    chained AS (
+        SELECT
+            l.nth, l.leaf,
+            chain_hash(coalesce(h.head_hash, decode(repeat('00', 32), 'hex')), l.leaf) OVER (
+                PARTITION BY l.execution_id ORDER BY l.sequence) AS hash
+        FROM leaves l
+        LEFT JOIN unnest(heads) h ON h.id = l.execution_id
+    )
+    SELECT ROW(array_agg(c.leaf ORDER BY c.nth), array_agg(c.hash ORDER BY c.nth))::digested FROM chained c
+$$;
+
 CREATE FUNCTION apply_batch(p_epoch integer, given append_staging[], p_history boolean) RETURNS bigint
-LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = ledger, pg_temp
+-- A batch of 50,000 events takes some 50 MB: in less, each pass over it would go through a temporary file.
+SET work_mem = '256MB'
+-- Joins are of the batch with itself, with arrays as small, or with rows found by arrays of keys. A plan is kept for the
+-- next batch, which may be of another size: with nested loops it would be quadratic in it, and a merge would sort rows of
+-- 119 columns. Plans are kept, not forced anew: that would plan the check of each event's reference to its head, too.
+SET enable_nestloop = off
+SET enable_mergejoin = off
+AS $$
 -- Stores a batch and moves heads and projections; the caller holds the locks.
 DECLARE
-    stored workflow_events[];
-    problem text;
-    types text[] := ARRAY(SELECT DISTINCT g.event_type FROM unnest(given) g);
+    types text[];
+    execution_ids uuid[];
+    heads execution_heads[];
+    budgeted boolean;
+    prepared record;
+    digests digested;
 BEGIN
+    SELECT
+        array_agg(DISTINCT g.event_type COLLATE "C"), array_agg(DISTINCT g.execution_id),
+        bool_or(num_nonnulls(g.budget_usd, g.budget_tokens) > 0)
+    INTO types, execution_ids, budgeted
+    FROM unnest(given) g;
+    heads := ARRAY(SELECT h FROM execution_heads h WHERE h.id = ANY (execution_ids));
     IF 'TokensUpdated' = ANY (types) AND (
-        EXISTS (SELECT FROM unnest(given) g WHERE num_nonnulls(g.budget_usd, g.budget_tokens) > 0)
-        OR EXISTS (
+        budgeted OR EXISTS (
             SELECT FROM workflow_executions x
-            WHERE x.id = ANY (ARRAY(SELECT DISTINCT g.execution_id FROM unnest(given) g))
-                AND num_nonnulls(x.budget_usd, x.budget_tokens) > 0))
+            WHERE x.id = ANY (execution_ids) AND num_nonnulls(x.budget_usd, x.budget_tokens) > 0))
     THEN
         given := given || budget_breaches(given);
         types := types || 'BudgetExceeded'::text;
     END IF;
-    SELECT p.stored, p.problem INTO stored, problem
-    FROM prepare_batch(p_epoch, pg_current_xact_id()::text::bigint, given, p_history) p;
-    IF problem IS NOT NULL THEN
+    SELECT p.* INTO prepared
+    FROM prepare_batch(p_epoch, pg_current_xact_id()::text::bigint, given, execution_ids, heads, p_history) p;
+    IF prepared.problem IS NOT NULL THEN
         RAISE EXCEPTION USING
-            ERRCODE = CASE WHEN problem ~ '\): sequence: ' THEN 'LG002' ELSE 'LG001' END, MESSAGE = problem;
+            ERRCODE = CASE WHEN prepared.problem ~ '\): sequence: ' THEN 'LG002' ELSE 'LG001' END, MESSAGE = prepared.problem;
     END IF;
-    IF cardinality(given) <> coalesce(cardinality(stored), 0) THEN
+    IF cardinality(given) <> coalesce(cardinality(prepared.stored), 0) THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'ordinal: each event of a batch needs one of its own';
     END IF;
-    IF stored IS NULL THEN
+    IF prepared.stored IS NULL THEN
         RETURN 0;
     END IF;
+    digests := digest_batch(prepared.stored, heads);
 
     INSERT INTO execution_heads AS h (
         id, execution_kind, state, last_sequence, head_hash, first_week, last_week, last_recorded_at, open_calls, ended
     )
     SELECT
         e.execution_id, max(e.execution_kind),
-        coalesce(substr(max(marked(e.sequence, r.execution_to)), 20), 'unchanged'),
+        coalesce((array_agg(r.execution_to ORDER BY e.sequence DESC) FILTER (WHERE r.execution_to IS NOT NULL))[1], 'unchanged'),
         max(e.sequence), (array_agg(e.hash ORDER BY e.sequence DESC))[1], min(e.week), max(e.week), max(e.recorded_at),
         -- An end closes what is open; until then calls are counted.
         CASE WHEN bool_or(r.execution_to IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')) THEN 0
             ELSE coalesce(old.open_calls, 0) + count(*) FILTER (WHERE r.call = 'opens') - count(*) FILTER (WHERE r.call = 'closes')
         END,
         coalesce(bool_or(r.execution_to IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')), false)
-    FROM unnest(stored) e
+    FROM ROWS FROM (unnest(prepared.moves), unnest(digests.hashes)) AS e (/*move_columns*/, hash)
     JOIN state_rules r ON r.event_type = e.event_type
-    LEFT JOIN execution_heads old ON old.id = e.execution_id
+    LEFT JOIN unnest(heads) old ON old.id = e.execution_id
     GROUP BY e.execution_id, old.open_calls
     ON CONFLICT (id) DO UPDATE SET
         state = CASE excluded.state WHEN 'unchanged' THEN h.state ELSE excluded.state END,
@@ -426,10 +481,13 @@ BEGIN
         open_calls = excluded.open_calls,
         ended = h.ended OR excluded.ended;
 
-    INSERT INTO workflow_events SELECT e.* FROM unnest(stored) e;
+    INSERT INTO workflow_events
+    SELECT /*row_columns*/, d.leaf, d.hash
+    FROM ROWS FROM (unnest(prepared.stored), unnest(digests.leaves), unnest(digests.hashes))
+        AS d (/*row_names*/, no_leaf, no_hash, leaf, hash);
 
-    PERFORM project(stored, types);
-    RETURN cardinality(stored);
+    PERFORM project(prepared.moves, prepared.whole, types);
+    RETURN cardinality(prepared.stored);
 END $$;
 
 CREATE FUNCTION append(
@@ -454,6 +512,8 @@ DECLARE
     before bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(19524, stripe(p_execution_id));
+    SELECT array_agg(e) INTO given FROM json_populate_recordset(NULL::append_staging, p_events) e;
+    PERFORM refuse_foreign_drives(ARRAY[p_execution_id], given);
     SELECT k.* INTO known FROM append_keys k WHERE k.execution_id = p_execution_id AND k.key = p_idempotency_key;
     IF FOUND THEN
         IF known.request_hash <> content THEN
@@ -468,7 +528,6 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'LG002', MESSAGE = format(
             'expected_sequence: %s was expected, but the execution''s last sequence is %s', p_expected_sequence, before);
     END IF;
-    SELECT array_agg(e) INTO given FROM json_populate_recordset(NULL::append_staging, p_events) e;
     IF EXISTS (SELECT FROM unnest(given) g WHERE g.execution_id IS DISTINCT FROM p_execution_id) THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'execution_id: an event belongs to another execution';
     END IF;
@@ -484,36 +543,53 @@ BEGIN
 END $$;
 
 CREATE FUNCTION staged_weeks(p_batch uuid, p_history boolean) RETURNS TABLE (event_type text, week date)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = ledger, pg_temp
+-- A batch has no statistics: it would be taken for a row or two, and joined with itself row by row.
+SET enable_nestloop = off
+AS $$
     -- The leaves that a staged batch needs and that are not there yet.
-    SELECT DISTINCT w.event_type, w.week
-    FROM (
-        SELECT s.event_type, max(greatest(
-            week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END), l.first_open_week, h.last_week
-        )) OVER (PARTITION BY s.execution_id ORDER BY s.ordinal) AS week
+    WITH staged AS MATERIALIZED (
+        SELECT
+            b.execution_id, b.event_type, b.ordinal, num_nonnulls(b.budget_usd, b.budget_tokens) > 0 AS has_budget,
+            week_of(CASE WHEN p_history THEN b.occurred_at ELSE clock_timestamp() END) AS week
+        FROM append_staging b
+        WHERE b.batch = p_batch AND b.staged_by = session_user
+    ),
+    ids AS (
+        SELECT array_agg(DISTINCT s.execution_id) AS ids FROM staged s
+    ),
+    executions AS (
+        SELECT x.id, x.drive_id, num_nonnulls(x.budget_usd, x.budget_tokens) > 0 AS has_budget
+        FROM workflow_executions x
+        WHERE x.id = ANY ((SELECT i.ids FROM ids i)::uuid[])
+    ),
+    -- Of another drive's execution the answer tells nothing.
+    known AS (
+        SELECT h.id, h.last_week, x.has_budget
+        FROM (SELECT * FROM execution_heads WHERE id = ANY ((SELECT i.ids FROM ids i)::uuid[])) h
+        LEFT JOIN executions x ON x.id = h.id
+        WHERE (SELECT sees_every_drive()) OR x.drive_id = ANY ((SELECT drives_with_access('read'))::uuid[])
+    ),
+    weeks AS (
+        SELECT s.event_type, max(greatest(s.week, l.first_open_week, k.last_week))
+            OVER (PARTITION BY s.execution_id ORDER BY s.ordinal) AS week
         FROM (
-            SELECT b.execution_id, b.event_type, b.ordinal, b.occurred_at
-            FROM append_staging b
-            WHERE b.batch = p_batch
+            SELECT b.execution_id, b.event_type, b.ordinal, b.week FROM staged b
             UNION ALL
             -- A usage may bring its execution's budget breach with it.
-            SELECT b.execution_id, 'BudgetExceeded', b.ordinal, b.occurred_at
-            FROM append_staging b
-            WHERE b.batch = p_batch AND b.event_type = 'TokensUpdated' AND (
-                EXISTS (
-                    SELECT FROM append_staging c WHERE c.batch = p_batch AND c.execution_id = b.execution_id
-                        AND c.event_type = 'WorkflowCreated' AND num_nonnulls(c.budget_usd, c.budget_tokens) > 0)
-                OR EXISTS (
-                    SELECT FROM workflow_executions x
-                    WHERE x.id = b.execution_id AND num_nonnulls(x.budget_usd, x.budget_tokens) > 0))
+            SELECT b.execution_id, 'BudgetExceeded', b.ordinal, b.week
+            FROM staged b
+            WHERE b.event_type = 'TokensUpdated' AND (
+                b.execution_id IN (SELECT c.execution_id FROM staged c WHERE c.has_budget)
+                OR b.execution_id IN (SELECT k.id FROM known k WHERE k.has_budget))
         ) s
         CROSS JOIN ledger_state l
-        LEFT JOIN execution_heads h ON h.id = s.execution_id
-    ) w
-    JOIN missing_leaves(ARRAY(SELECT DISTINCT week_of(CASE WHEN p_history THEN s.occurred_at ELSE clock_timestamp() END) FROM append_staging s WHERE s.batch = p_batch)
-        || ARRAY(SELECT DISTINCT h.last_week FROM execution_heads h JOIN append_staging s ON s.execution_id = h.id WHERE s.batch = p_batch)
-        || ARRAY(SELECT l.first_open_week FROM ledger_state l WHERE isfinite(l.first_open_week))) m
-        ON m.event_type = w.event_type AND m.week = w.week
+        LEFT JOIN known k ON k.id = s.execution_id
+    )
+    SELECT DISTINCT w.event_type, w.week
+    FROM weeks w
+    JOIN missing_leaves(ARRAY(SELECT DISTINCT v.week FROM weeks v)) m ON m.event_type = w.event_type AND m.week = w.week
     ORDER BY 2, 1
 $$;
 
@@ -521,8 +597,6 @@ CREATE FUNCTION append_staged(p_batch uuid, p_history boolean, p_events bigint) 
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = ledger, pg_temp
 SET jit = off
--- Planned for the size of each batch: a plan kept from a small one would be quadratic here.
-SET plan_cache_mode = force_custom_plan
 AS $$
 -- Consumes a batch that was staged and committed before; answers how many events it stored.
 DECLARE
@@ -531,16 +605,20 @@ DECLARE
     given append_staging[];
     appended bigint;
 BEGIN
-    FOR key IN SELECT DISTINCT stripe(s.execution_id) FROM append_staging s WHERE s.batch = p_batch ORDER BY 1 LOOP
+    FOR key IN
+        SELECT DISTINCT stripe(s.execution_id) FROM append_staging s
+        WHERE s.batch = p_batch AND s.staged_by = session_user ORDER BY 1
+    LOOP
         PERFORM pg_advisory_xact_lock(19524, key);
     END LOOP;
-    given := ARRAY(SELECT s FROM append_staging s WHERE s.batch = p_batch);
+    given := ARRAY(SELECT s FROM append_staging s WHERE s.batch = p_batch AND s.staged_by = session_user);
     IF cardinality(given) <> p_events THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = format(
             'batch: %s events were staged, but %s are there: stage the batch again', p_events, cardinality(given));
     END IF;
+    PERFORM refuse_foreign_drives('{}', given);
     appended := apply_batch(epoch, given, p_history);
-    DELETE FROM append_staging s WHERE s.batch = p_batch;
+    DELETE FROM append_staging s WHERE s.batch = p_batch AND s.staged_by = session_user;
     RETURN appended;
 END $$;
 
@@ -552,5 +630,5 @@ $$;
 
 CREATE FUNCTION discard_staged(p_batch uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
-    DELETE FROM append_staging WHERE batch = p_batch
+    DELETE FROM append_staging WHERE batch = p_batch AND staged_by = session_user
 $$;

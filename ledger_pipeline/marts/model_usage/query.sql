@@ -14,6 +14,7 @@ SELECT
     usage.day,
     usage.week,
     usage.month,
+    usage.booked_on,
     usage.workflow_name,
     usage.workflow_type,
     usage.template_id,

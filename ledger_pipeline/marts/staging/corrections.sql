@@ -5,6 +5,7 @@ SELECT
     CAST(execution_id AS UUID) AS run_id,
     sequence AS run_sequence,
     week,
+    /*booked_on*/ AS booked_on,
     old_cost_usd,
     new_cost_usd,
     difference_usd

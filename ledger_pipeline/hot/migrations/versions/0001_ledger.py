@@ -36,4 +36,13 @@ def downgrade() -> None:
     ).scalar()
     if events:
         raise RuntimeError("the downgrade would drop events: it is refused while the ledger holds any")
+    # Kept by later downgrades; what reading the price catalogue entered may go.
+    logged = connection.exec_driver_sql("SELECT to_regclass('ledger.admin_log') IS NOT NULL").scalar()
+    if (
+        logged
+        and connection.exec_driver_sql(
+            "SELECT EXISTS (SELECT FROM ledger.admin_log WHERE object_kind <> 'price_sources')"
+        ).scalar()
+    ):
+        raise RuntimeError("the downgrade would lose the administrators' log: it is refused while it has entries")
     connection.exec_driver_sql("DROP SCHEMA ledger CASCADE")

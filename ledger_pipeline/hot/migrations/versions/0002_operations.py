@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from ledger_pipeline.hot.downgrade import refuse_loss
+
 revision = "0002"
 down_revision = "0001"
 
@@ -17,6 +19,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    refuse_loss(op.get_bind(), lambda: _run(_DOWN))
     _run(_DOWN)
 
 

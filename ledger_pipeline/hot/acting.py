@@ -1,0 +1,26 @@
+"""On whose behalf a connection acts, and why: settings that the database reads."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from uuid import UUID
+
+from ledger_pipeline.hot.database import Connection, translated
+
+
+def act_for(connection: Connection, user_id: UUID | None) -> None:
+    """Makes the rest of the session act for a user; None: for nobody.
+
+    It counts for logins of the application only, and never for a login that is itself a user's.
+    """
+    connection.execute("SELECT set_config('ledger.user_id', %s, false)", (str(user_id or ""),))
+
+
+@contextmanager
+def acting(connection: Connection, user_id: UUID | None = None, reason: str | None = None) -> Generator[None]:
+    """One transaction that acts for a user and records its reason in `admin_log`; an append may be its first write."""
+    with translated(), connection.transaction():
+        if user_id is not None:
+            connection.execute("SELECT set_config('ledger.user_id', %s, true)", (str(user_id),))
+        if reason is not None:
+            connection.execute("SELECT set_config('ledger.reason', %s, true)", (reason,))
+        yield

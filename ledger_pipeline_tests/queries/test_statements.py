@@ -1,0 +1,191 @@
+"""The statements behind each answer: a fixed number, and each on an index, on a ledger of a million events."""
+
+import json
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import DictRow
+from pydantic import SecretStr
+
+from ledger_pipeline.events.catalogue import EVENT_COLUMNS
+from ledger_pipeline.hot.database import Connection, connect
+from ledger_pipeline.ledger import Ledger
+from ledger_pipeline.queries.answers import Queries
+from ledger_pipeline.settings import Settings
+from ledger_pipeline_tests.queries.conftest import NOW
+
+EXECUTIONS, DAYS, EVENTS = 200, 20, 1_000_000
+OF_COPIES = {
+    "event_id": "pg_temp.other(event_id, nth)",
+    "execution_id": "pg_temp.other(execution_id, nth)",
+    "occurred_at": "occurred_at + nth * interval '1 second'",
+    "payload": "'{}'",
+}
+MULTIPLY = (
+    (Path(__file__).parent / "multiply.sql")
+    .read_text()
+    .replace("/*columns*/", ", ".join(EVENT_COLUMNS))
+    .replace("/*values*/", ", ".join(OF_COPIES.get(name, name) for name in EVENT_COLUMNS))
+)
+WATCHED = ("_events", "workflow_executions", "workflow_steps", "executions", "workflow_artifacts", "workflow_approvals")
+Statement = tuple[sql.Composable | str, Any]
+
+
+class Recorder:
+    """The answers of a ledger, with every statement that they send."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.statements: list[Statement] = []
+        self.queries = Queries(ledger.settings, self._connect)
+        self._url = ledger.url
+
+    @contextmanager
+    def _connect(self) -> Generator[Connection]:
+        statements = self.statements
+
+        class Recording(psycopg.Cursor[DictRow]):
+            def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+                statements.append((query, params))
+                return super().execute(query, params, **options)
+
+        with connect(self._url, autocommit=True) as connection:
+            connection.cursor_factory = Recording
+            yield connection
+
+    def asked(self, question: Callable[[Queries], Any]) -> list[Statement]:
+        """What the answer to a question sends."""
+        self.statements.clear()
+        question(self.queries)
+        return list(self.statements)
+
+
+@pytest.fixture(scope="module")
+def ledger(module_ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """A few thousand real events, multiplied to a million: for plans and numbers only, no replay would hold."""
+    settings = Settings(home=tmp_path_factory.mktemp("home"), database_url=SecretStr(module_ledger_url))
+    with Ledger.open(settings) as opened:
+        opened.simulate(EXECUTIONS, DAYS, 7, NOW)
+        with connect(module_ledger_url, autocommit=True) as connection:
+            row = connection.execute("SELECT count(*) AS events FROM workflow_events").fetchone()
+            assert row
+            connection.execute(MULTIPLY.replace("copies", str(EVENTS // row["events"])).encode())
+            connection.execute("ANALYZE")
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def recorder(ledger: Ledger) -> Recorder:
+    """Its answers, recorded."""
+    return Recorder(ledger)
+
+
+@pytest.fixture(scope="module")
+def known(ledger: Ledger) -> dict[str, Any]:
+    """Values that filters find something with."""
+    with connect(ledger.url) as connection:
+        row = connection.execute(
+            "SELECT * FROM workflow_executions WHERE workflow_type IS NOT NULL AND triggered_by IS NOT NULL"
+            " AND status = 'completed' AND id IN (SELECT execution_id FROM workflow_artifacts) LIMIT 1"
+        ).fetchone()
+    assert row
+    return row
+
+
+def questions(known: dict[str, Any]) -> dict[str, Callable[[Queries], Any]]:
+    """Every answer, by each of its filters."""
+    since, until = NOW - timedelta(days=9), NOW - timedelta(days=8)
+    asked: dict[str, Callable[[Queries], Any]] = {
+        "executions": lambda q: q.executions(),
+        "executions, last page": lambda q: q.executions(cursor=q.executions(page_size=500).next_cursor, page_size=500),
+        "executions between": lambda q: q.executions(started_from=since, started_to=until),
+        "executions of a user that failed": lambda q: q.executions(user=known["user_id"], status="failed"),
+        "executions of nobody": lambda q: q.executions(user=UUID(int=7)),
+        "executions of an unknown name": lambda q: q.executions(workflow_name="unknown"),
+        "running": lambda q: q.running(),
+        "running of a user": lambda q: q.running(user=known["user_id"]),
+        "execution": lambda q: q.execution(known["id"]),
+        "artifacts": lambda q: q.artifacts(known["id"]),
+        "artifacts of a type": lambda q: q.artifacts(known["id"], artifact_type="report"),
+        "audit": lambda q: q.audit(),
+        "audit, next page": lambda q: q.audit(cursor=q.audit().next_cursor),
+        "audit between": lambda q: q.audit(occurred_from=since, occurred_to=until),
+        "audit of a type": lambda q: q.audit(event_type="ApprovalApplied"),
+        "audit of an execution": lambda q: q.audit(execution=known["id"]),
+        "errors": lambda q: q.errors(),
+        "errors between": lambda q: q.errors(occurred_from=since, occurred_to=until),
+        "errors of a user": lambda q: q.errors(user=known["user_id"]),
+        "errors of nobody": lambda q: q.errors(user=UUID(int=7)),
+        "statistics": lambda q: q.statistics(known["user_id"]),
+        "statistics of nobody": lambda q: q.statistics(UUID(int=7)),
+    }
+    for name, column in {
+        "user": "user_id",
+        "drive": "drive_id",
+        "customer": "customer_id",
+        "agent": "agent_id",
+    }.items():
+        asked[f"executions by {name}"] = lambda q, name=name, column=column: q.executions(**{name: known[column]})
+    for name in ("status", "mode", "workflow_type", "workflow_name", "triggered_by"):
+        asked[f"executions by {name}"] = lambda q, name=name: q.executions(**{name: known[name]})
+    asked["executions by template"] = lambda q: q.executions(template=uuid4())
+    return asked
+
+
+def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Kind and relation of every scan of a plan."""
+    if "Relation Name" in plan:
+        yield plan["Node Type"], plan["Relation Name"]
+    for inner in plan.get("Plans", ()):
+        yield from scans(inner)
+
+
+def is_watched(relation: str) -> bool:
+    return any(part in relation if part == "_events" else part == relation for part in WATCHED)
+
+
+@pytest.mark.mission("C3")
+@pytest.mark.mission("A8")
+@pytest.mark.slow
+def test_no_answer_scans_events_executions_or_steps_in_sequence(
+    ledger: Ledger, recorder: Recorder, known: dict[str, Any]
+) -> None:
+    faults: list[str] = []
+    with connect(ledger.url, autocommit=True) as connection:
+        row = connection.execute("SELECT sum(last_sequence) AS events FROM execution_heads").fetchone()
+        assert row
+        assert row["events"] > 0.9 * EVENTS
+        for name, question in questions(known).items():
+            for statement, parameters in recorder.asked(question):
+                composed = statement if isinstance(statement, sql.Composable) else sql.SQL(statement)
+                if not composed.as_string(connection).lstrip(" \n(").startswith(("SELECT", "WITH", "--")):
+                    continue
+                explained = connection.execute(sql.SQL("EXPLAIN (FORMAT JSON) ") + composed, parameters).fetchone()
+                assert explained
+                plan = next(iter(explained.values()))
+                plan = json.loads(plan) if isinstance(plan, str) else plan
+                found = {relation for kind, relation in scans(plan[0]["Plan"]) if kind == "Seq Scan"}
+                faults += [f"{name}: {relation}" for relation in sorted(found) if is_watched(relation)]
+    assert faults == []
+
+
+@pytest.mark.mission("C3")
+@pytest.mark.slow
+def test_an_answer_sends_the_same_number_of_statements_whatever_it_holds(
+    recorder: Recorder, known: dict[str, Any]
+) -> None:
+    most = {"executions": 3, "running": 3, "execution": 8, "artifacts": 3, "audit": 5, "errors": 5, "statistics": 3}
+    for name, question in questions(known).items():
+        if "page" not in name:
+            kind = name.split()[0].rstrip(",")
+            assert len(recorder.asked(question)) <= most[kind], name
+    for size in (1, 10, 500):
+        assert len(recorder.asked(lambda q, size=size: q.executions(page_size=size))) == 3
+        assert len(recorder.asked(lambda q, size=size: q.audit(page_size=size))) == 4
+        assert len(recorder.asked(lambda q, size=size: q.audit(page_size=size, execution=known["id"]))) == 3
