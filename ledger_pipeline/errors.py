@@ -99,6 +99,8 @@ class NotFound(LedgerError):
 class PermissionDenied(LedgerError):
     """What the caller's role or drives do not allow; it never tells whether what was named exists."""
 
+    code = "permission_denied"
+
 
 class ServerUnavailable(LedgerError):
     """The database cannot be reached or started."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from importlib.resources import files
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from ledger_pipeline.errors import SequenceConflict
 from ledger_pipeline.events.catalogue import Event
 from ledger_pipeline.events.state import ExecutionState
 from ledger_pipeline.hot.append import Appended
-from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.workflows.answers import Recorded
 from ledger_pipeline.workflows.ids import uuid7
 from ledger_pipeline.workflows.recording import Operator, Recording
@@ -17,6 +18,7 @@ from ledger_pipeline.workflows.stored_state import stored_state
 
 TRIES = 5
 """How often a command is judged anew because another one was appended between its reading and its append."""
+_LAST_EVENT = (files("ledger_pipeline.workflows") / "sql" / "event.sql").read_bytes()
 _Answer = TypeVar("_Answer")
 
 
@@ -50,6 +52,15 @@ class Recorder:
     def state(self, execution_id: UUID) -> ExecutionState:
         """The execution's state; raises NotFound."""
         return stored_state(self.connection, execution_id)
+
+    def last_event(self, execution_id: UUID, event_type: str) -> dict[str, Any] | None:
+        """The row of an execution's last event of a type: from the hot store or, where it has none, from the cold."""
+        with translated():
+            found = self.connection.execute(_LAST_EVENT, (execution_id, event_type)).fetchone()
+        if found is None:
+            for row in self.store.events(execution_id):
+                found = row if row["event_type"] == event_type else found
+        return found
 
     def recording(self, state: ExecutionState, at: datetime | None) -> Recording:
         """An empty recording on a state."""

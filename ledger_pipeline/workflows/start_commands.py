@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.events.catalogue import WorkflowCreated
 from ledger_pipeline.events.enums import OperatorKind, WorkflowType
 from ledger_pipeline.events.state import initial
@@ -134,7 +134,10 @@ class StartCommands(Commands):
     ) -> Started:
         """Runs a failed, timed out, aborted or cancelled execution again: a new one with the same plan and input."""
         starting.check_rerun(self.state(execution_id))
-        first = WorkflowCreated.from_row(next(self._store.events(execution_id)))
+        created = self._recorder.last_event(execution_id, "WorkflowCreated")
+        if created is None:
+            raise NotFound(f"execution_id: the first event of {execution_id} can't be read")
+        first = WorkflowCreated.from_row(created)
         if first.template_id is not None:
             Templates(self._connection).get(first.template_id).check_runnable()
         recording = self._recorder.recording(initial(), at)

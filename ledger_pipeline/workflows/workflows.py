@@ -56,9 +56,7 @@ class Workflows(StepCommands):
 
     def receive_input(self, execution_id: UUID, user_input: Any, *, at: datetime | None = None) -> Recorded:
         """Takes the input that was asked for, checked against the schema it was asked with; the execution goes on."""
-        asked: dict[str, Any] | None = None
-        for row in self._store.events(execution_id):
-            asked = row if row["event_type"] == "InputRequested" else asked
+        asked = self._recorder.last_event(execution_id, "InputRequested")
         if asked is None:
             raise InvalidInput("user_input: this execution has not asked for any")
         schema = waiting.requested_schema(asked)
