@@ -24,6 +24,7 @@ from ledger_pipeline.events.catalogue import (
 from ledger_pipeline.events.columns import Column, ColumnKind
 from ledger_pipeline.events.enums import DATABASE_ENUMS
 from ledger_pipeline.events.states import RULES, ExecutionState, Rule
+from ledger_pipeline.hot.payload_shape import payload_cases, step_types
 
 SQL_FOLDER = Path(__file__).parent / "migrations" / "sql"
 TEMPLATE_FOLDER = Path(__file__).parent / "sql"
@@ -269,6 +270,8 @@ def append_sql() -> str:
         for name in _MOVE
     }
     filled = {
+        "payload_cases": payload_cases(),
+        "step_types": step_types(),
         "event_row": ",\n                ".join(assigned.values()),
         "row_columns": ", ".join(f"d.{name}" for name in names),
         "row_names": ", ".join(names),

@@ -47,6 +47,60 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     )
 $$;
 
+CREATE FUNCTION is_uuid(given text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(given ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', false);
+
+CREATE FUNCTION plan_fault(member text, entries jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
+    -- The first fault of a list of plan entries; the same rules as the catalogue's PlanStep.
+    SELECT CASE
+        WHEN entries IS NULL THEN NULL
+        WHEN jsonb_typeof(entries) <> 'array' THEN format('payload.%s: must be a list of plan entries', member)
+        ELSE (
+            SELECT format('payload.%s[%s]%s', member, e.nth - 1, e.fault)
+            FROM (
+                SELECT e.nth, CASE
+                    WHEN jsonb_typeof(e.entry) <> 'object' THEN ': must be an object'
+                    WHEN NOT is_uuid(e.entry ->> 'step_id') THEN '.step_id: must be a UUID'
+                    WHEN coalesce(e.entry ->> 'path', '') !~ '^[0-9]+(/[0-9]+)*$' THEN
+                        '.path: must be numbers joined by "/", such as 2/0/1'
+                    WHEN coalesce((e.entry -> 'step_order')::text, '') !~ '^[0-9]{1,9}$' THEN
+                        '.step_order: must be a whole number, 0 or more'
+                    WHEN coalesce(jsonb_typeof(e.entry -> 'step_name'), '') <> 'string' OR e.entry ->> 'step_name' = '' THEN
+                        '.step_name: must be a text'
+                    WHEN e.entry ? 'step_type' AND coalesce(e.entry ->> 'step_type', '') NOT IN (/*step_types*/) THEN
+                        '.step_type: is not known; allowed: ' || concat_ws(', ', /*step_types*/)
+                    WHEN e.entry ? 'max_attempts' AND (e.entry -> 'max_attempts')::text !~ '^[1-9][0-9]{0,8}$' THEN
+                        '.max_attempts: must be a whole number, 1 or more'
+                    WHEN NOT is_uuid(coalesce(e.entry ->> 'parent_step_id', e.entry ->> 'step_id')) THEN
+                        '.parent_step_id: must be a UUID'
+                    WHEN NOT is_uuid(coalesce(e.entry ->> 'template_step_id', e.entry ->> 'step_id')) THEN
+                        '.template_step_id: must be a UUID'
+                    WHEN NOT is_uuid(coalesce(e.entry ->> 'agent_id', e.entry ->> 'step_id')) THEN '.agent_id: must be a UUID'
+                    WHEN jsonb_typeof(e.entry -> 'agent_name') NOT IN ('string', 'null') THEN '.agent_name: must be a text'
+                    WHEN jsonb_typeof(e.entry -> 'config') <> 'object' THEN '.config: must be an object'
+                    WHEN jsonb_typeof(e.entry -> 'metadata') <> 'object' THEN '.metadata: must be an object'
+                END AS fault
+                FROM jsonb_array_elements(entries) WITH ORDINALITY AS e (entry, nth)
+            ) e
+            WHERE e.fault IS NOT NULL
+            ORDER BY e.nth
+            LIMIT 1
+        )
+    END
+$$;
+
+CREATE FUNCTION payload_fault(event_type text, payload jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- What the event's class would refuse of its payload: the fold and the projections must read the same.
+RETURN CASE
+    WHEN jsonb_typeof(payload) <> 'object' THEN 'payload: must be a JSON object'
+    ELSE CASE event_type
+        /*payload_cases*/
+    END
+END;
+
 CREATE FUNCTION begin_append() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 -- What must hold before the first lock; answers the epoch.
@@ -165,6 +219,23 @@ BEGIN
             WHERE u.execution_id = ANY (p_execution_ids) AND u.model_call_id = ANY (keys.usages));
     END IF;
     calls := ARRAY(SELECT c FROM executions c WHERE c.id = ANY (keys.calls));
+
+    SELECT format('%s: %s', f.event_type, f.fault) INTO problem
+    FROM (
+        SELECT g.ordinal, g.event_type, coalesce(
+            payload_fault(g.event_type, coalesce(g.payload, '{}')::jsonb),
+            -- A bound of our own, so that no reader's stack decides what can be replayed.
+            CASE WHEN length(g.payload) - length(translate(g.payload, '{[', '')) > 200
+                AND g.payload::jsonb @? '$.**{201}' THEN 'payload: is nested deeper than 200 levels' END) AS fault
+        FROM unnest(given) g
+        WHERE g.payload <> '{}' OR g.event_type = 'ContextUpdated'
+    ) f
+    WHERE f.fault IS NOT NULL
+    ORDER BY f.ordinal
+    LIMIT 1;
+    IF problem IS NOT NULL THEN
+        RETURN;
+    END IF;
 
     WITH batch AS MATERIALIZED (
         SELECT * FROM unnest(given)
@@ -362,7 +433,6 @@ BEGIN
                     'model_call_id: %L has its usage recorded already: one per model call', j.model_call_id)
                 WHEN j.event_type = 'CostRecalculated' AND j.execution_execution_kind <> 'repricing' THEN
                     'execution_kind: CostRecalculated belongs to an execution of kind repricing'
-                WHEN jsonb_typeof(coalesce(j.payload, '{}')::jsonb) <> 'object' THEN 'payload: must be a JSON object'
             END AS problem
         FROM joined j
     )

@@ -41,7 +41,7 @@ def downgrade() -> None:
     if (
         logged
         and connection.exec_driver_sql(
-            "SELECT EXISTS (SELECT FROM ledger.admin_log WHERE object_kind <> 'price_sources')"
+            "SELECT EXISTS (SELECT FROM ledger.admin_log WHERE object_kind NOT IN ('price_sources', 'schema'))"
         ).scalar()
     ):
         raise RuntimeError("the downgrade would lose the administrators' log: it is refused while it has entries")
