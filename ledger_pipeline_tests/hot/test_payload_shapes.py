@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ledger_pipeline.errors import AppendRefused, LedgerError
+from ledger_pipeline.errors import AppendRefused, InvalidInput, LedgerError
+from ledger_pipeline.events.payload import parse_payload
 from ledger_pipeline.hot.append import append, append_many
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.replay.check_projections import check_projections
@@ -188,10 +189,22 @@ def test_two_hundred_levels_are_taken_and_replay_and_no_more_are(
         "StepCompleted": '{"output":{"o":%s}}',
         "ContextUpdated": '{"patch":{"p":%s}}',
     }[event_type]
-    execution_id, before, event = histories(event_type, frame % nested(198, opening, innermost))
+    # The payload itself, the member's value, and an innermost list or object are levels too.
+    levels = 200 - 2 - (innermost in ("[]", "{}"))
+    execution_id, before, event = histories(event_type, frame % nested(levels, opening, innermost))
     append(connection, execution_id, [*before, event])
     replays(connection, execution_id)
-    refused(connection, event_type, frame % nested(199, opening, innermost), "payload: is nested deeper than 200 levels")
+    deeper = frame % nested(levels + 1, opening, innermost)
+    refused(connection, event_type, deeper, "payload: is nested deeper than 200 levels")
+
+
+@pytest.mark.mission("A2")
+@pytest.mark.parametrize("innermost", ["1", "[]", "{}", "null"])
+def test_the_event_classes_draw_the_bound_where_the_database_does(innermost: str) -> None:
+    levels = 200 - 2 - (innermost in ("[]", "{}"))
+    assert parse_payload(f'{{"details":{{"d":{nested(levels, "[", innermost)}}}}}')
+    with pytest.raises(InvalidInput, match="nested deeper than 200 levels"):
+        parse_payload(f'{{"details":{{"d":{nested(levels + 1, "[", innermost)}}}}}')
 
 
 ANY_TEXT = st.sampled_from(

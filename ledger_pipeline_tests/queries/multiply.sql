@@ -79,7 +79,7 @@ INSERT INTO workflow_template_steps (template_id, version, path, step_order, nam
 SELECT t.id, 1, nth::text, nth, 'step', 'action', '{}'
 FROM workflow_templates t
 CROSS JOIN generate_series(0, 4) AS nth
-ON CONFLICT DO NOTHING;
+WHERE t.name ~ '^template_\d+$';
 
 INSERT INTO workflow_events (/*columns*/)
 SELECT /*values*/
