@@ -35,8 +35,7 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def table(result: pytest.RunResult) -> dict[str, str]:
     """The rows that were printed, and what was said of each."""
-    lines = (line.split(maxsplit=1) for line in result.outlines if line.split(" ")[0] in ROWS)
-    return {row: rest for row, rest in lines}
+    return dict(line.split(maxsplit=1) for line in result.outlines if line.split(" ")[0] in ROWS)
 
 
 def test_there_are_all_rows_of_the_mission() -> None:

@@ -208,8 +208,27 @@ def test_the_event_classes_draw_the_bound_where_the_database_does(innermost: str
 
 
 ANY_TEXT = st.sampled_from(
-    ["null", "true", "0", "1", "1e0", "10e-1", "-0", "-0.0", "1E2", "2.50", "1.0", '""', '"x"', '"7"', "[]", "[1,null]"]
-    + ["{}", '{"a":null}', '{"a":{"b":[-0.0,1e5]},"a":2}', f'"{STEP}"', f'"{STEP.upper()}"', '"condition"', '"0/1"']
+    [
+        *(
+            "null",
+            "true",
+            "0",
+            "1",
+            "1e0",
+            "10e-1",
+            "-0",
+            "-0.0",
+            "1E2",
+            "2.50",
+            "1.0",
+            '""',
+            '"x"',
+            '"7"',
+            "[]",
+            "[1,null]",
+        ),
+        *("{}", '{"a":null}', '{"a":{"b":[-0.0,1e5]},"a":2}', f'"{STEP}"', f'"{STEP.upper()}"', '"condition"', '"0/1"'),
+    ]
 )
 OBJECT_TEXT = st.sampled_from(["{}", '{"a":{"b":1e0}}', '{"a":null,"b":{"c":null}}', '{"a":{"b":-0.0}}'])
 NAMES = ("step_id", "path", "step_order", "step_name", "step_type", "parent_step_id", "template_step_id")
@@ -238,7 +257,15 @@ def any_entry(draw: Callable[[Any], Any]) -> str:
 def any_payload(draw: Callable[[Any], Any]) -> tuple[str, str]:
     """An event type, and a payload with members that the type reads, of any kind, perhaps twice."""
     event_type = draw(st.sampled_from(sorted(FIELDS)))
-    names = [*OBJECTS.get(event_type, ()), "output", "input", "tool_result", "tool_parameters", "item", "trigger_context"]
+    names = [
+        *OBJECTS.get(event_type, ()),
+        "output",
+        "input",
+        "tool_result",
+        "tool_parameters",
+        "item",
+        "trigger_context",
+    ]
     members = [
         f'"{name}":{draw(ANY_TEXT | OBJECT_TEXT | OBJECT_TEXT)}'
         for name in draw(st.lists(st.sampled_from(names), max_size=3))

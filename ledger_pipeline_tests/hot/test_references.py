@@ -40,9 +40,8 @@ def test_an_event_of_an_execution_that_there_is_not_is_refused_by_the_foreign_ke
         copied(connection, created_execution, event_id=uuid.uuid4(), execution_id=NOBODY)
     assert connection.execute("SELECT FROM workflow_events WHERE execution_id = %s", (NOBODY,)).rowcount == 0
     # The key is what refused it: the same row of an execution that there is goes in.
-    with pytest.raises(ZeroDivisionError), connection.transaction():
+    with connection.transaction(force_rollback=True):
         copied(connection, created_execution, event_id=uuid.uuid4(), sequence=2)
-        raise ZeroDivisionError  # taken back
 
 
 def test_every_leaf_refers_to_the_heads(connection: Connection) -> None:
@@ -55,7 +54,7 @@ def test_every_leaf_refers_to_the_heads(connection: Connection) -> None:
 
 
 def test_a_head_is_never_deleted(connection: Connection, created_execution: UUID) -> None:
-    with pytest.raises(psycopg.Error, match="append-only|execution_heads"):
+    with pytest.raises(psycopg.Error, match="append-only"):
         connection.execute("DELETE FROM execution_heads WHERE id = %s", (created_execution,))
     assert connection.execute("SELECT FROM execution_heads WHERE id = %s", (created_execution,)).rowcount == 1
 

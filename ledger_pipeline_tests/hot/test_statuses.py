@@ -43,9 +43,7 @@ def test_every_enum_has_the_values_of_the_model_and_no_others(connection: Connec
         " FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid"
         " WHERE t.typnamespace = 'ledger'::regnamespace GROUP BY 1"
     ).fetchall()
-    assert {row["name"]: row["labels"] for row in found} == EXPECTED | {
-        "drive_access": "read write administer"
-    }
+    assert {row["name"]: row["labels"] for row in found} == EXPECTED | {"drive_access": "read write administer"}
     assert {name: " ".join(enum) for name, enum in DATABASE_ENUMS.items()} == EXPECTED
 
 

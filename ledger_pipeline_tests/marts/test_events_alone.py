@@ -48,7 +48,14 @@ def told(connection: Connection, book: PriceBook, now: datetime) -> tuple[dict[s
     }
     execution_id, step, call, agent = (uuid.uuid4() for _ in range(4))
     plan = [
-        {"step_id": step, "path": "0", "step_order": 0, "step_name": "analyse", "agent_id": agent, "agent_name": "scout"}
+        {
+            "step_id": step,
+            "path": "0",
+            "step_order": 0,
+            "step_name": "analyse",
+            "agent_id": agent,
+            "agent_name": "scout",
+        }
     ]
     of_call = {"occurred_at": now, "step_id": step, "call_id": call}
     used = events.TokensUpdated(
@@ -111,9 +118,7 @@ def test_marts_are_the_same_without_a_single_projection(
 ) -> None:
     run_simulation(connection, book, 30, 30, 7, now)
     before = build(connection, settings, now)
-    connection.execute(
-        sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(map(sql.Identifier, PROJECTIONS))),
-    )
+    connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(map(sql.Identifier, PROJECTIONS))))
     for name in PROJECTIONS:
         assert connection.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(name))).rowcount == 0
 
