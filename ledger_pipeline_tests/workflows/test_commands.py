@@ -102,6 +102,11 @@ def allows(state: ExecutionState, event_type: str) -> bool:
     return state.position in RULES[event_type].execution_from
 
 
+def runs(state: ExecutionState) -> bool:
+    """Whether a call of the execution is open and can be closed."""
+    return allows(state, "StepCompleted") and bool(state.open_calls)
+
+
 class WorkflowCommands(RuleBasedStateMachine):
     """A few executions of two drives, each beside the fold of its events."""
 
@@ -182,10 +187,12 @@ class WorkflowCommands(RuleBasedStateMachine):
         self.states[execution_id] = state
         return rows
 
-    def chosen(self, data: st.DataObject) -> tuple[UUID, ExecutionState]:
-        """An execution, rather one that goes on."""
-        going = [each for each, state in self.states.items() if state.position not in ENDED]
-        execution_id = data.draw(st.sampled_from((going or list(self.states)) * 4 + list(self.states)))
+    def chosen(
+        self, data: st.DataObject, fits: Callable[[ExecutionState], bool] = lambda state: state.position not in ENDED
+    ) -> tuple[UUID, ExecutionState]:
+        """An execution, rather one that fits: that goes on, where nothing else is wanted."""
+        fitting = [each for each, state in self.states.items() if fits(state)]
+        execution_id = data.draw(st.sampled_from(fitting * 6 + list(self.states)))
         return execution_id, self.states[execution_id]
 
     def step(self, data: st.DataObject, state: ExecutionState, *statuses: str) -> tuple[UUID, StepState | None]:
@@ -239,7 +246,7 @@ class WorkflowCommands(RuleBasedStateMachine):
     @rule(data=st.data(), first=st.booleans())
     def dispatch(self, data: st.DataObject, first: bool) -> None:
         """A step is dispatched when it is among those that come next, and no other."""
-        one, state = self.chosen(data)
+        one, state = self.chosen(data, lambda each: bool(next_steps(each).ready))
         ready = {each.step_id: each for each in next_steps(state).ready}
         if first:
             named, which = None, next(iter(ready), NOBODY)
@@ -262,7 +269,7 @@ class WorkflowCommands(RuleBasedStateMachine):
     @rule(data=st.data(), well=st.sampled_from([True, True, False]), by_call=st.booleans())
     def close(self, data: st.DataObject, well: bool, by_call: bool) -> None:
         """A call is completed or failed while it is open, named by itself or by its step."""
-        one, state = self.chosen(data)
+        one, state = self.chosen(data, runs)
         named, step = self.step(data, state, "running")
         event_type = "StepCompleted" if well else "StepFailed"
         legal: bool | None = step is not None and step.status == "running" and allows(state, event_type)
@@ -281,11 +288,20 @@ class WorkflowCommands(RuleBasedStateMachine):
             if legal is not None:
                 self.attempt(lambda: fail(one, named, "no", retriable=retriable), one, event_type, legal)
 
+    @rule(data=st.data())
+    def work_on(self, data: st.DataObject) -> None:
+        """The next step is dispatched and its call closed."""
+        self.dispatch(data, first=True)
+        self.close(data, well=data.draw(st.integers(0, 2)) > 0, by_call=False)
+
     @rule(data=st.data(), again=st.booleans())
     def retry_or_skip(self, data: st.DataObject, again: bool) -> None:
         """A failed step is tried again while it has attempts left; one that has not run is passed over."""
-        one, state = self.chosen(data)
         event_type = "StepRetried" if again else "StepSkipped"
+        allowed = RULES[event_type].step_from
+        one, state = self.chosen(
+            data, lambda each: allows(each, event_type) and any(step.status in allowed for step in each.steps.values())
+        )
         named, step = self.step(data, state, *RULES[event_type].step_from)
         legal = step is not None and step.status in RULES[event_type].step_from and allows(state, event_type)
         if again:
@@ -297,7 +313,7 @@ class WorkflowCommands(RuleBasedStateMachine):
     @rule(data=st.data())
     def collect_child(self, data: st.DataObject) -> None:
         """A link ends as its child has ended, and not before."""
-        one, state = self.chosen(data)
+        one, state = self.chosen(data, lambda each: any(step.child_execution_id for step in each.steps.values()))
         links = [UUID(step.id) for step in state.steps.values() if step.step_type == "workflow_link"]
         named = data.draw(st.sampled_from([*links * 4, *map(UUID, state.steps), NOBODY]))
         step = state.steps.get(str(named))
@@ -353,7 +369,7 @@ class WorkflowCommands(RuleBasedStateMachine):
     @rule(data=st.data(), decision=st.sampled_from(["approved", "rejected", "perhaps"]))
     def apply_approval(self, data: st.DataObject, decision: str) -> None:
         """A pending approval is decided once, one way or the other."""
-        one, state = self.chosen(data)
+        one, state = self.chosen(data, lambda each: bool(each.approvals_pending))
         approval = data.draw(st.sampled_from([*map(UUID, state.approvals), NOBODY]))
         known = state.approvals.get(str(approval))
         legal = known is not None and known.status == "pending" and decision != "perhaps"
@@ -482,11 +498,14 @@ def test_legal_commands_move_their_execution_alone_and_illegal_ones_nothing(ledg
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=8,
+            max_examples=6,
             stateful_step_count=50,
             deadline=None,
             print_blob=True,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
         ),
     )
-    print({name: tuple(counted) for name, counted in sorted(outcomes.items())})
+    # Commands were taken as well as refused: a machine that only meets refusals proves little.
+    taken, refused = (sum(counted[nth] for counted in outcomes.values()) for nth in (0, 1))
+    print(outcomes)
+    assert min(taken, refused) > 40, outcomes
