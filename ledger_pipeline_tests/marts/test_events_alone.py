@@ -118,7 +118,11 @@ def test_marts_are_the_same_without_a_single_projection(
 ) -> None:
     run_simulation(connection, book, 30, 30, 7, now)
     before = build(connection, settings, now)
-    connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(map(sql.Identifier, PROJECTIONS))))
+    # Nobody may; a superuser past every trigger can.
+    connection.execute("SET session_replication_role = replica")
+    for name in PROJECTIONS:
+        connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(name)))
+    connection.execute("SET session_replication_role = origin")
     for name in PROJECTIONS:
         assert connection.execute(sql.SQL("SELECT FROM {}").format(sql.Identifier(name))).rowcount == 0
 
