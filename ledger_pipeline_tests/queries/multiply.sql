@@ -1,9 +1,22 @@
 -- Copies every execution with its rows and events `copies` times, under ids of their own.
 SET session_replication_role = replica;
 SET synchronous_commit = off;
+SET jit = off;
 SET maintenance_work_mem = '256MB';
 -- What was judged once needs no judging of its copies.
 ALTER TABLE workflow_events DROP CONSTRAINT workflow_events_envelope;
+DO $$
+DECLARE
+    shape record;
+BEGIN
+    FOR shape IN
+        SELECT c.conrelid::regclass AS of_type, c.conname FROM pg_constraint c
+        JOIN pg_partition_tree('workflow_events') t ON t.relid = c.conrelid AND t.level = 1
+        WHERE c.contype = 'c' AND c.coninhcount = 0
+    LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', shape.of_type, shape.conname);
+    END LOOP;
+END $$;
 CREATE FUNCTION pg_temp.other(id uuid, nth integer) RETURNS uuid LANGUAGE sql IMMUTABLE RETURN md5(id::text || nth)::uuid;
 
 -- Indexes are dropped and made again at the end: filling them row by row takes longer than all else.

@@ -212,7 +212,7 @@ class WorkflowCommands(RuleBasedStateMachine):
     @rule(data=st.data(), template=st.booleans(), right=st.sampled_from([True, True, True, False]))
     def start(self, data: st.DataObject, template: bool, right: bool) -> None:
         """From a template of a drive, or from a definition at hand; an input that lacks what is required is refused."""
-        if len(self.states) >= MOST_EXECUTIONS and right:
+        if sum(state.position not in ENDED for state in self.states.values()) >= MOST_EXECUTIONS and right:
             return
         definition = data.draw(st.sampled_from(DEFINITIONS if right else [SETUP_VM_BACKUP, DEPLOY_EVERYWHERE]))
         user, drive = data.draw(st.sampled_from(self.owners))
@@ -236,7 +236,7 @@ class WorkflowCommands(RuleBasedStateMachine):
     def run_again(self, data: st.DataObject) -> None:
         """What ended otherwise than well is run again, as another execution."""
         one = data.draw(st.sampled_from(list(self.states)))
-        if len(self.states) >= MOST_EXECUTIONS + 2:
+        if len(self.states) >= 3 * MOST_EXECUTIONS:
             return
         legal = self.states[one].status in ("failed", "timeout", "aborted", "cancelled")
         self.attempt(lambda: self.workflows.rerun(one), None, "WorkflowCreated", legal)
@@ -246,6 +246,8 @@ class WorkflowCommands(RuleBasedStateMachine):
     @rule(data=st.data(), first=st.booleans())
     def dispatch(self, data: st.DataObject, first: bool) -> None:
         """A step is dispatched when it is among those that come next, and no other."""
+        if first and not any(next_steps(each).ready for each in self.states.values()):
+            self.start(data, template=data.draw(st.booleans()), right=True)
         one, state = self.chosen(data, lambda each: bool(next_steps(each).ready))
         ready = {each.step_id: each for each in next_steps(state).ready}
         if first:
@@ -269,6 +271,8 @@ class WorkflowCommands(RuleBasedStateMachine):
     @rule(data=st.data(), well=st.sampled_from([True, True, False]), by_call=st.booleans())
     def close(self, data: st.DataObject, well: bool, by_call: bool) -> None:
         """A call is completed or failed while it is open, named by itself or by its step."""
+        if not any(map(runs, self.states.values())):
+            self.dispatch(data, first=True)
         one, state = self.chosen(data, runs)
         named, step = self.step(data, state, "running")
         event_type = "StepCompleted" if well else "StepFailed"
