@@ -103,8 +103,9 @@ def allows(state: ExecutionState, event_type: str) -> bool:
 
 
 def runs(state: ExecutionState) -> bool:
-    """Whether a call of the execution is open and can be closed."""
-    return allows(state, "StepCompleted") and bool(state.open_calls)
+    """Whether a call of the execution is open that somebody works on."""
+    working = (step.status == "running" and step.step_type == "action" for step in state.steps.values())
+    return allows(state, "StepCompleted") and any(working)
 
 
 class WorkflowCommands(RuleBasedStateMachine):
@@ -275,6 +276,10 @@ class WorkflowCommands(RuleBasedStateMachine):
             self.dispatch(data, first=True)
         one, state = self.chosen(data, runs)
         named, step = self.step(data, state, "running")
+        working = [each for each in state.steps.values() if each.status == "running" and each.step_type == "action"]
+        if working and data.draw(st.integers(0, 3)):
+            step = data.draw(st.sampled_from(working))
+            named = UUID(step.id)
         event_type = "StepCompleted" if well else "StepFailed"
         legal: bool | None = step is not None and step.status == "running" and allows(state, event_type)
         if legal and step is not None and step.step_type in CONTAINERS:
