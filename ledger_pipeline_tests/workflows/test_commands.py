@@ -518,5 +518,4 @@ def test_legal_commands_move_their_execution_alone_and_illegal_ones_nothing(ledg
     )
     # Commands were taken as well as refused: a machine that only meets refusals proves little.
     taken, refused = (sum(counted[nth] for counted in outcomes.values()) for nth in (0, 1))
-    print(outcomes)
     assert min(taken, refused) > 40, outcomes
