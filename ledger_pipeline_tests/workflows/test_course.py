@@ -598,7 +598,7 @@ def test_an_answer_belongs_to_what_is_asked_when_it_is_stored(
         return append(*args, **kwargs)
 
     monkeypatch.setattr(ledger, "append", late)
-    with pytest.raises(SchemaViolation, match="is not of type 'integer'"):
+    with pytest.raises(SchemaViolation, match="is 'late'; allowed: integer"):
         workflows.receive_input(execution_id, "late")
 
     given = {step.step_name: step.user_input for step in replayed(execution_id).steps.values()}
