@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import LiteralString
 
 import psycopg
@@ -14,10 +15,13 @@ from ledger_pipeline.hot.acting import acting
 from ledger_pipeline.hot.append import append
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.hot.people import Agent, Customer, Drive, User, create_agent, delete
+from ledger_pipeline.replay.check_projections import check_projections
+from ledger_pipeline.replay.rebuild_projections import rebuild_projections
 from ledger_pipeline_tests.hot.security.two_drives import NOW, DriveStory, tell
 
 pytestmark = pytest.mark.mission("B5")
 
+COLD = Path("/nonexistent")
 OWNERS = {"drive": Drive, "customer": Customer, "agent": Agent, "user": User}
 FOLLOWS = {
     "workflow_executions": "id",
@@ -124,22 +128,46 @@ def test_executions_follow_their_template(root: Connection, story: DriveStory) -
     assert root.execute("SELECT FROM workflow_events WHERE execution_id = %s", (execution,)).rowcount == 2
 
 
-def test_an_agent_merely_called_goes_without_its_calls(root: Connection, story: DriveStory) -> None:
-    called = create_agent(root, "called")
-    execution, step, call = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
-    plan = (events.PlanStep(step_id=step, path="0", step_order=0, step_name="s", agent_id=called.id),)
+NAMED = """
+    SELECT agent_id FROM executions WHERE execution_id = %(id)s
+    UNION ALL SELECT agent_id FROM workflow_steps WHERE execution_id = %(id)s
+    """
+
+
+def calling(root: Connection, story: DriveStory, agent: uuid.UUID) -> uuid.UUID:
+    """An execution of the drive's agent with one step and one call of another agent."""
+    execution, step = uuid.uuid4(), uuid.uuid4()
+    plan = (events.PlanStep(step_id=step, path="0", step_order=0, step_name="s", agent_id=agent),)
     append(
         root,
         execution,
         [
             events.WorkflowCreated(occurred_at=NOW, agent_id=story.agent, plan=plan),
             events.WorkflowStarted(occurred_at=NOW),
-            events.StepDispatched(occurred_at=NOW, step_id=step, call_id=call),
+            events.StepDispatched(occurred_at=NOW, step_id=step, call_id=uuid.uuid4()),
         ],
     )
-    delete(root, Agent, called.id)
-    assert root.execute("SELECT FROM executions WHERE id = %s", (call,)).rowcount == 1
-    assert root.execute("SELECT FROM workflow_steps WHERE id = %s", (step,)).rowcount == 1
+    return execution
+
+
+@pytest.mark.mission("A9")
+def test_an_agent_merely_called_goes_without_its_calls(root: Connection, story: DriveStory) -> None:
+    called = create_agent(root, "called").id
+    execution = calling(root, story, called)
+    assert root.execute(NAMED, {"id": execution}).fetchall() == [{"agent_id": called}] * 2
+    delete(root, Agent, called)
+    assert root.execute(NAMED, {"id": execution}).fetchall() == [{"agent_id": None}] * 2
+    assert check_projections(root, COLD, [execution]).ok
+    rebuild_projections(root, COLD, [execution])
+    assert root.execute(NAMED, {"id": execution}).fetchall() == [{"agent_id": None}] * 2
+    assert root.execute("SELECT FROM workflow_events WHERE agent_id = %s", (called,)).rowcount == 1
+
+
+@pytest.mark.mission("A9")
+def test_an_agent_that_is_lost_without_a_deletion_is_a_difference(root: Connection, story: DriveStory) -> None:
+    execution = calling(root, story, create_agent(root, "called").id)
+    root.execute("UPDATE executions SET agent_id = NULL WHERE execution_id = %s", (execution,))
+    assert check_projections(root, COLD, [execution]).differing == {"executions": 1}
 
 
 @pytest.mark.mission("C1")
