@@ -188,10 +188,13 @@ def test_each_filter_is_answered_from_an_index(many: dict[str, Any], filters: li
 
 @pytest.mark.mission("A8")
 @pytest.mark.mission("D5")
-@pytest.mark.parametrize("tag", ["tag 6", "common", "unknown"])
-def test_a_member_finds_tags_among_the_templates_of_his_drives(many: dict[str, Any], tag: str) -> None:
+@pytest.mark.parametrize(
+    ("tag", "index"), [("tag 6", OF_A_DRIVE), ("unknown", OF_A_DRIVE), ("common", "workflow_templates_newest")]
+)
+def test_a_member_finds_tags_among_the_templates_of_his_drives(many: dict[str, Any], tag: str, index: str) -> None:
+    # `@>` is no leakproof operator: under row-level security the index of tags is out of use, those of drives are not.
     plan = plan_of(many["member"], {"tag": tag})
-    assert re.search(OF_A_DRIVE, plan), plan
+    assert re.search(index, plan), plan
     assert "Seq Scan on workflow_templates t" not in plan
     own = {item["drive_id"] for item in Templates(many["member"]).list(tag="common", page_size=500).items}
     assert own == {many["one"]["drive_id"]}
