@@ -76,8 +76,8 @@ def execution_events(
 ) -> Iterator[dict[str, Any]]:
     """The event rows of one execution with a sequence greater than `after`, at most `upto`, in order.
 
-    Raises NotFound for an execution that doesn't exist or that the session may not see, ColdStoreDamaged for a file that is missing or altered,
-    EventsMissing when the answer would have a hole.
+    Raises NotFound for an execution that doesn't exist or that the session may not see, ColdStoreDamaged for a file
+    that is missing or altered, EventsMissing when the answer would have a hole.
     """
     with open_read(connection):
         head = connection.execute(

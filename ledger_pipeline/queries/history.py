@@ -257,9 +257,7 @@ def _unknown(execution_id: UUID, why: str = "") -> NotFound:
 
 def _replayed(connection: Connection, cold_dir: Path, execution_id: UUID) -> dict[str, list[dict[str, Any]]]:
     rows = state_as_rows(replay(connection, cold_dir, execution_id))
-    named = {
-        row[column] for table, columns in NULLED_BY_DELETION.items() for row in rows[table] for column in columns
-    }
+    named = {row[column] for table, columns in NULLED_BY_DELETION.items() for row in rows[table] for column in columns}
     found = connection.execute(_FORGOTTEN, (list(named - {None}),)).fetchall()
     forgotten = {row["id"] for row in found}
     for table, columns in NULLED_BY_DELETION.items():

@@ -180,7 +180,7 @@ def test_statistics_are_of_ones_drive(told: Told, login: str) -> None:
 @pytest.mark.parametrize("answer", ["cost_by_mode", "billing", "metrics"])
 @pytest.mark.parametrize("login", BOUND)
 def test_what_is_summed_over_every_drive_is_refused_by_name(told: Told, login: str, answer: str) -> None:
-    with pytest.raises(PermissionDenied, match="is summed over every drive.*ask the service"):
+    with pytest.raises(PermissionDenied, match=r"is summed over every drive.*ask the service"):
         getattr(told.ledgers[login].queries, answer)()
     assert getattr(told.service.queries, answer)()
 

@@ -116,8 +116,7 @@ def test_counts_and_sums_are_of_ones_own_drive(world: World, place: str) -> None
         "SELECT 1 FROM workflow_templates WHERE tags @> '{omega-y}'",
         "SELECT 1 FROM workflow_artifacts WHERE name = 'omega-y'",
         "SELECT 1 FROM admin_log WHERE after::text LIKE '%%omega%%' OR before::text LIKE '%%omega%%'",
-        "SELECT 1 FROM pg_stats WHERE schemaname = 'ledger'"
-        " AND concat(most_common_vals, histogram_bounds) ~ 'omega'",
+        "SELECT 1 FROM pg_stats WHERE schemaname = 'ledger' AND concat(most_common_vals, histogram_bounds) ~ 'omega'",
         "SELECT 1 FROM pg_stats WHERE schemaname = 'ledger' AND tablename = 'workflow_executions'",
         "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%%' || 'ome' || 'ga%%'",
     ],
