@@ -23,7 +23,7 @@ from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.hot.security.logins import logins_of
 from ledger_pipeline_tests.hot.security.two_drives import NOW, DriveStory, beginning, tell, work
 
-pytestmark = [pytest.mark.mission("C3"), pytest.mark.mission("D5"), pytest.mark.mission("E6")]
+pytestmark = [pytest.mark.mission("C3"), pytest.mark.mission("D5"), pytest.mark.mission("E6"), pytest.mark.slow]
 
 PAST = NOW - timedelta(weeks=5)
 BOUND = ["reader", "application"]
