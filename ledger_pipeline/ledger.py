@@ -12,9 +12,10 @@ from uuid import UUID
 
 from ledger_pipeline.errors import InvalidInput, NotFound, SchemaMismatch
 from ledger_pipeline.events import Event, TokensUpdated
+from ledger_pipeline.hot.acting import act_for, act_like
 from ledger_pipeline.hot.append import Appended, append, append_many, hash_of_request
 from ledger_pipeline.hot.database import Connection, connect
-from ledger_pipeline.hot.leaves import make_leaves_ahead
+from ledger_pipeline.hot.leaves import make_leaves_ahead, may_make_leaves
 from ledger_pipeline.hot.revision import REVISION, check, current_revision
 from ledger_pipeline.hot.server import EmbeddedServer, check_connection
 from ledger_pipeline.pricing.book import PriceBook, load_book
@@ -88,7 +89,7 @@ class Ledger:
         """Opens the ledger of the settings, by default of the environment.
 
         The embedded database is migrated when it is behind; a configured server must be migrated by its owner
-        (SchemaMismatch otherwise). Tables of the coming weeks are made ahead.
+        (SchemaMismatch otherwise). Tables of the coming weeks are made ahead, unless the login only reads.
         """
         settings = settings or Settings.read()
         resources = ExitStack()
@@ -110,7 +111,8 @@ class Ledger:
                 if not ready:
                     raise SchemaMismatch("the database has no prices yet: run `ledger-pipeline migrate`")
                 with connect(url, autocommit=True) as connection:
-                    make_leaves_ahead(connection, now)
+                    if may_make_leaves(connection):
+                        make_leaves_ahead(connection, now)
             return cls(settings, url, resources.pop_all())
         raise AssertionError("unreachable: the block above returns or raises")
 
@@ -130,6 +132,17 @@ class Ledger:
     def connection(self) -> Connection:
         """An autocommitting connection to the hot store."""
         return self._resources.enter_context(connect(self.url, autocommit=True))
+
+    def act_for(self, user_id: UUID | None) -> None:
+        """Makes all that this ledger is asked act for a user; see `hot.acting.act_for`, whom it counts for."""
+        act_for(self.connection, user_id)
+
+    def _session(self) -> Connection:
+        """A session of its own for one answer, which acts for the same user as `connection`."""
+        session = connect(self.url, autocommit=True)
+        if "connection" in self.__dict__:
+            act_like(session, self.connection)
+        return session
 
     @property
     def book(self) -> PriceBook:
@@ -195,7 +208,7 @@ class Ledger:
         known = self.connection.execute("SELECT FROM execution_heads WHERE id = %s", (execution_id,)).rowcount
         if not known:
             raise NotFound(f"execution {execution_id} does not exist")
-        with connect(self.url, autocommit=True) as reading:
+        with self._session() as reading:
             yield from execution_events(reading, self.settings.cold_dir, execution_id)
 
     def replay(
@@ -204,14 +217,14 @@ class Ledger:
         """The execution's state as of an event or an instant, hot and cold alike; see `replay.replay`."""
         from ledger_pipeline.replay.replay import replay
 
-        with connect(self.url, autocommit=True) as reading:
+        with self._session() as reading:
             return replay(reading, self.settings.cold_dir, execution_id, as_of=as_of, known_at=known_at)
 
     def verify(self, progress: Callable[..., None] | None = None) -> "Report":
         """Re-hashes everything stored, hot and cold."""
         from ledger_pipeline.replay.verify import verify
 
-        with connect(self.url, autocommit=True) as reading:
+        with self._session() as reading:
             return verify(reading, self.settings.cold_dir, progress=progress)
 
     @cached_property
@@ -219,7 +232,7 @@ class Ledger:
         """The store's answers: executions, audit, errors, statistics and more, filtered and in pages."""
         from ledger_pipeline.queries.answers import Queries
 
-        return Queries(self.settings, lambda: connect(self.url, autocommit=True))
+        return Queries(self.settings, self._session)
 
     def check_projections(
         self, execution_ids: Sequence[UUID] | None = None, progress: Progress | None = None
@@ -227,7 +240,7 @@ class Ledger:
         """Compares every projection row with a replay of its events, hot and cold."""
         from ledger_pipeline.replay.check_projections import check_projections
 
-        with connect(self.url, autocommit=True) as reading:
+        with self._session() as reading:
             return check_projections(reading, self.settings.cold_dir, execution_ids, progress=progress)
 
     def rebuild_projections(
@@ -252,7 +265,7 @@ class Ledger:
 
         if execution_id is not None:
             return export_rows(self.events(execution_id), out)
-        with connect(self.url, autocommit=True) as reading:
+        with self._session() as reading:
             return export_jsonl(scan_events(reading, self.settings.cold_dir), out, progress)
 
     # Ways in ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from io import RawIOBase
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
-from ledger_pipeline.cold.manifest import ColdFile
+from ledger_pipeline.cold.manifest import StoredFile
 from ledger_pipeline.errors import ColdStoreDamaged, LedgerError
 
 _READ_BYTES = 1 << 20
@@ -91,7 +91,7 @@ _seen: dict[tuple[str, int, int, int], str] = {}
 """SHA-256 of files that this process has hashed, by path, inode, size and time of change."""
 
 
-def check_file(cold_dir: Path, file: ColdFile, *, again: bool = False) -> Path:
+def check_file(cold_dir: Path, file: StoredFile, *, again: bool = False) -> Path:
     """The path of a file that is what the manifest says; raises ColdStoreDamaged, naming it, when it isn't.
 
     A file that didn't change since this process hashed it is not hashed again, unless `again` asks for it.

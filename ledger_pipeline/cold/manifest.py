@@ -22,12 +22,18 @@ class WeekState(StrEnum):
 
 
 @dataclass(frozen=True)
-class ColdFile:
-    """One file of a week: its name below the cold store's root, its size and hash, and which executions it holds."""
+class StoredFile:
+    """One file of a week: its name below the cold store's root, its hash and its size."""
 
     name: str
     sha256: str
     bytes: int
+
+
+@dataclass(frozen=True)
+class ColdFile(StoredFile):
+    """A file with how many events it holds, and of which executions."""
+
     events: int
     first_execution_id: str
     last_execution_id: str
@@ -59,11 +65,7 @@ class RolledWeekRow:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """Raises ColdStoreDamaged for files of a schema version that this code doesn't know."""
-        if row["schema_version"] not in (None, SCHEMA_VERSION):
-            raise ColdStoreDamaged(
-                f"the files of week {row['week']} have schema version {row['schema_version']}; "
-                f"this version of ledger-pipeline reads {SCHEMA_VERSION}: upgrade it"
-            )
+        _check_schema_version(row)
         return cls(
             week=row["week"],
             state=WeekState(row["state"]),
@@ -78,8 +80,33 @@ class RolledWeekRow:
         )
 
 
+@dataclass(frozen=True)
+class WeekFiles:
+    """A committed week's files, to read events from."""
+
+    week: date
+    files: tuple[StoredFile, ...]
+
+
+def files_by_week(
+    connection: Connection, first: date | None = None, last: date | None = None, execution_id: UUID | None = None
+) -> list[WeekFiles]:
+    """The files of the committed weeks between two Mondays, both included, oldest first; any role may ask.
+
+    They hold events of every drive: whoever reads them for one user leaves out what is not of the user's drives. Of one
+    execution: the files that may hold events of it, none unless the session may read it.
+    """
+    rows = connection.execute("SELECT * FROM cold_files(%s, %s, %s)", (first, last, execution_id)).fetchall()
+    for row in rows:
+        _check_schema_version(row)
+    return [WeekFiles(row["week"], tuple(StoredFile(**file) for file in row["files"])) for row in rows]
+
+
 def committed_weeks(connection: Connection, first: date | None = None, last: date | None = None) -> list[RolledWeekRow]:
-    """The weeks between two Mondays, both included, whose truth is their files, oldest first."""
+    """The weeks between two Mondays, both included, whose truth is their files, oldest first.
+
+    Raises PermissionDenied for a role that reads the drives of one user: those rows are of every drive.
+    """
     rows = connection.execute(
         """
         SELECT * FROM archive_manifest
@@ -101,3 +128,11 @@ def unfinished_weeks(connection: Connection) -> list[date]:
     """Weeks whose roll was begun and not committed, oldest first."""
     rows = connection.execute("SELECT week FROM archive_manifest WHERE state <> 'committed' ORDER BY week").fetchall()
     return [row["week"] for row in rows]
+
+
+def _check_schema_version(row: Mapping[str, Any]) -> None:
+    if row["schema_version"] not in (None, SCHEMA_VERSION):
+        raise ColdStoreDamaged(
+            f"the files of week {row['week']} have schema version {row['schema_version']}; "
+            f"this version of ledger-pipeline reads {SCHEMA_VERSION}: upgrade it"
+        )

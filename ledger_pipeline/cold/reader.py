@@ -20,7 +20,7 @@ from psycopg.pq import TransactionStatus
 
 from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.hot_rows import hot_rows, types_present
-from ledger_pipeline.cold.manifest import ColdFile, RolledWeekRow, committed_weeks
+from ledger_pipeline.cold.manifest import ColdFile, RolledWeekRow, StoredFile, committed_weeks, files_by_week
 from ledger_pipeline.cold.spool import Spool
 from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput, LedgerError, NotFound
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS
@@ -76,8 +76,8 @@ def execution_events(
 ) -> Iterator[dict[str, Any]]:
     """The event rows of one execution with a sequence greater than `after`, at most `upto`, in order.
 
-    Raises NotFound for an execution that doesn't exist, ColdStoreDamaged for a file that is missing or altered,
-    EventsMissing when the answer would have a hole.
+    Raises NotFound for an execution that doesn't exist or that the session may not see, ColdStoreDamaged for a file
+    that is missing or altered, EventsMissing when the answer would have a hole.
     """
     with open_read(connection):
         head = connection.execute(
@@ -101,7 +101,10 @@ def execution_events(
         ).fetchall()
         # Cold events are a prefix of the sequence.
         first_hot: int = hot[0]["sequence"] if hot else last + 1
-        cold = committed_weeks(connection, head["first_week"], head["last_week"]) if first_hot > after + 1 else []
+        cold: list[StoredFile] = []
+        if first_hot > after + 1:
+            weeks = files_by_week(connection, head["first_week"], head["last_week"], execution_id)
+            cold = [file for week in weeks for file in week.files]
     return _gapless(_cold_then_hot(cold, cold_dir, execution_id, after, hot), execution_id, after, last)
 
 
@@ -150,13 +153,10 @@ def read_file(cold_dir: Path, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> 
 
 
 def _cold_then_hot(
-    cold: list[RolledWeekRow], cold_dir: Path, execution_id: UUID, after: int, hot: list[dict[str, Any]]
+    cold: list[StoredFile], cold_dir: Path, execution_id: UUID, after: int, hot: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    name = str(execution_id)
-    for week in cold:
-        for file in week.files:
-            if file.first_execution_id <= name <= file.last_execution_id:
-                yield from _rows_of_execution(check_file(cold_dir, file), name, after)
+    for file in cold:
+        yield from _rows_of_execution(check_file(cold_dir, file), str(execution_id), after)
     yield from hot
 
 

@@ -15,6 +15,13 @@ def act_for(connection: Connection, user_id: UUID | None) -> None:
     connection.execute("SELECT set_config('ledger.user_id', %s, false)", (str(user_id or ""),))
 
 
+def act_like(connection: Connection, other: Connection) -> None:
+    """Makes the rest of the session act for whom another one acts for."""
+    row = other.execute("SELECT current_setting('ledger.user_id', true) AS user_id").fetchone()
+    if row and row["user_id"]:
+        connection.execute("SELECT set_config('ledger.user_id', %s, false)", (row["user_id"],))
+
+
 @contextmanager
 def acting(connection: Connection, user_id: UUID | None = None, reason: str | None = None) -> Generator[None]:
     """One transaction that acts for a user and records its reason in `admin_log`; an append may be its first write."""

@@ -28,3 +28,9 @@ def make_leaves_ahead(connection: Connection, now: datetime) -> int:
     with translated():
         missing = connection.execute("SELECT event_type, week FROM missing_leaves(%s::date[])", (weeks,)).fetchall()
     return make_leaves(connection, [(row["event_type"], row["week"]) for row in missing])
+
+
+def may_make_leaves(connection: Connection) -> bool:
+    """Whether the connection's role is one that makes leaves; a reader is not."""
+    row = connection.execute("SELECT has_function_privilege('missing_leaves(date[])', 'EXECUTE') AS may").fetchone()
+    return bool(row and row["may"])

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
+from ledger_pipeline.errors import PermissionDenied
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.marts.publish import connect_readonly
 from ledger_pipeline.queries import audit as audits
@@ -52,6 +53,10 @@ class Queries:
     Lists come in pages of 1 to 500 items; a page's `next_cursor` asks for the next with the same filters. A wrong
     filter, cursor, page size or id raises InvalidInput. Each answer uses a connection of its own, so one object serves
     several threads.
+
+    A session that acts for one user is answered for the drives that the user may read: hot rows as the database's
+    policies show them, what is in files and marts by the same drives. What is summed over every drive (cost by mode,
+    billing, metrics) is refused with PermissionDenied.
     """
 
     def __init__(self, settings: Settings, connect: Callable[[], AbstractContextManager[Connection]]) -> None:
@@ -147,6 +152,8 @@ class Queries:
         self, answer: MartAnswer[T], given: dict[str, Any], cursor: str | None, page_size: int
     ) -> PageAsOf[T]:
         request = Request.of(answer.name, given, cursor, page_size, answer.parts)
+        with self._reading() as connection:
+            _refuse_within_drives(connection, answer.name)
         with self._marts() as marts:
             return answer.page(marts, request)
 
@@ -159,3 +166,11 @@ class Queries:
     def _marts(self) -> Generator[Any]:
         with connect_readonly(self._settings) as marts:
             yield marts
+
+
+def _refuse_within_drives(connection: Connection, answer: str) -> None:
+    row = connection.execute("SELECT readable_drives() IS NULL AS every").fetchone()
+    if not (row and row["every"]):
+        raise PermissionDenied(
+            f"{answer}: is summed over every drive, and this session reads those of one user: ask the service"
+        )

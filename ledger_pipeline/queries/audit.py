@@ -15,7 +15,7 @@ import duckdb
 from psycopg import sql
 
 from ledger_pipeline.cold.files import check_file
-from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
+from ledger_pipeline.cold.manifest import WeekFiles, files_by_week
 from ledger_pipeline.cold.reader import event_rows, execution_events, open_read
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS, event_class_of, typed_columns
 from ledger_pipeline.events.columns import week_of
@@ -31,11 +31,7 @@ _HOT: dict[str, LiteralString] = {
     name: cast("LiteralString", (_SQL / f"{name}.sql").read_text()) for name in ("audit_hot", "errors_hot")
 }
 _COLD = {name: (_SQL / f"{name}.sql").read_text() for name in ("audit_cold", "errors_cold")}
-_BOUNDS = """
-    SELECT
-        (SELECT max(last_week) FROM execution_heads) AS last,
-        (SELECT max(week) FROM archive_manifest WHERE state = 'committed') AS rolled
-    """
+_BOUNDS = "SELECT (SELECT max(last_week) FROM execution_heads) AS last, readable_drives() AS drives"
 _AHEAD = timedelta(minutes=5)
 """How far a client's clock may be ahead of the server's."""
 _KINDS: dict[str, Literal["failed", "timeout", "aborted", "log"]] = {
@@ -178,10 +174,9 @@ def _rows(
     lowest = date.min if since is None or since < datetime.min.replace(tzinfo=UTC) + _AHEAD else week_of(since - _AHEAD)
     with open_read(connection):
         bounds = connection.execute(_BOUNDS).fetchone() or {}
-        weeks = committed_weeks(connection, None if lowest == date.min else lowest)
-        last: date = bounds["last"] or lowest
-        rolled: date | None = bounds["rolled"]
-        first = max(lowest, date.min if rolled is None else rolled + timedelta(weeks=1))
+        weeks = files_by_week(connection, None if lowest == date.min else lowest)
+        last: date = bounds["last"] or date.min
+        first = weeks[-1].week + timedelta(weeks=1) if weeks else lowest
         if request.after:
             last = min(last, request.after[0])
         found: list[dict[str, Any]] = []
@@ -189,12 +184,12 @@ def _rows(
             if len(found) <= request.page_size:
                 found += connection.execute(*hot_statement(request, name, older, newer)).fetchall()
     below = [week for week in weeks if request.after is None or week.week <= request.after[0]]
-    return _filled(found, _cold_rows(below, cold_dir, request, name), request.page_size + 1)
+    return _filled(found, _cold_rows(below, cold_dir, request, name, bounds["drives"]), request.page_size + 1)
 
 
 def _spans(first: date, last: date) -> list[tuple[date, date]]:
     """The hot weeks in at most two parts, the newer first: planning for the leaves of all takes a quarter second."""
-    if first > last:
+    if first > last or last == date.min:
         return []
     recent = max(first, last - timedelta(weeks=1))
     return [(last, recent)] + ([(recent - timedelta(weeks=1), first)] if first < recent else [])
@@ -208,14 +203,22 @@ def _filled(found: list[dict[str, Any]], colder: Iterator[list[dict[str, Any]]],
 
 
 def _cold_rows(
-    weeks: list[RolledWeekRow], cold_dir: Path, request: Request, name: Literal["audit", "errors"]
+    weeks: list[WeekFiles],
+    cold_dir: Path,
+    request: Request,
+    name: Literal["audit", "errors"],
+    drives: list[UUID] | None,
 ) -> Iterator[list[dict[str, Any]]]:
-    """The page's rows of each week, newest week first."""
+    """The page's rows of each week, newest week first; of these drives, or of every one."""
     conditions = "".join(text.format(f"${name}") for name, text in _conditions(request))
     parameters = _parameters(request)
     if "event_type" in request.filters:
         conditions += " AND event_type = $event_type"
         parameters["event_type"] = request.filters["event_type"]
+    if drives is not None:
+        # Files have no permissions by drive; hot rows are shown by the policies of the database.
+        conditions += " AND drive_id IN (SELECT unnest($drives::VARCHAR[]))"
+        parameters["drives"] = list(map(str, drives))
     if request.after:
         conditions += (
             " AND ROW(week, occurred_at, execution_id, sequence)"

@@ -13,7 +13,7 @@ from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.events.enums import ExecutionStatus
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.queries.pages import Key, Page, Request, instant, optional
-from ledger_pipeline.queries.pruned import Marts, OpenMarts, marts_with_pruned, pruned_among
+from ledger_pipeline.queries.pruned import OpenMarts, PrunedSource, marts_with_pruned, pruned_among
 
 KEY = (optional(instant), UUID)
 """Executions that have not started come first; then by start and id, both falling."""
@@ -126,9 +126,9 @@ def executions(connection: Connection, open_marts: OpenMarts, request: Request) 
     """One page of the executions of kind workflow that meet the filters."""
     with open_read(connection):
         found = hot_executions(connection, request)
-        with marts_with_pruned(connection, open_marts) as marts:
-            if marts is not None:
-                found = _with_pruned(connection, marts, request, found)
+        with marts_with_pruned(connection, open_marts) as source:
+            if source is not None:
+                found = _with_pruned(connection, source, request, found)
     return request.page(found, key_of)
 
 
@@ -158,7 +158,7 @@ def _parameters(request: Request, rows: int) -> dict[str, Any]:
 
 
 def _with_pruned(
-    connection: Connection, marts: Marts, request: Request, hot: list[ExecutionSummary]
+    connection: Connection, source: PrunedSource, request: Request, hot: list[ExecutionSummary]
 ) -> list[ExecutionSummary]:
     """Both in one order.
 
@@ -168,10 +168,11 @@ def _with_pruned(
     most = request.page_size + 1
     given = [(name, *condition) for name, condition in _CONDITIONS.items() if name in request.filters]
     conditions = "".join(f" AND {column} {operator} ${name}" for name, column, operator in given)
+    within, parameters = source.within_drives(_parameters(request, 2 * most))
     statement = _PRUNED.format(
-        columns=", ".join(COLUMNS), conditions=conditions + (_PRUNED_AFTER if request.after else "")
+        columns=", ".join(COLUMNS), conditions=conditions + within + (_PRUNED_AFTER if request.after else "")
     )
-    cursor = marts.execute(statement, _parameters(request, 2 * most))
+    cursor = source.marts.execute(statement, parameters)
     rows = [dict(zip(COLUMNS, values, strict=True)) for values in cursor.fetchall()]
     known = {execution.execution_id for execution in hot}
     others = [row for row in rows if row["execution_id"] not in known]

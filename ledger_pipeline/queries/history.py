@@ -19,6 +19,7 @@ from ledger_pipeline.events.state_rows import state_as_rows
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.queries.executions import ExecutionSummary
 from ledger_pipeline.queries.pages import Key, Page, Request, instant
+from ledger_pipeline.replay.projection_tables import NULLED_BY_DELETION
 from ledger_pipeline.replay.replay import replay
 
 Json = Any
@@ -167,6 +168,7 @@ _PARTS: dict[str, LiteralString] = {
     "workflow_approvals": "SELECT * FROM workflow_approvals WHERE execution_id = %(id)s",
     "workflow_artifacts": "SELECT * FROM workflow_artifacts WHERE execution_id = %(id)s",
 }
+_FORGOTTEN = "SELECT id FROM unnest(%s::uuid[]) AS id WHERE is_forgotten(id)"
 _ARTIFACTS = sql.SQL(
     """
     SELECT * FROM workflow_artifacts
@@ -254,7 +256,14 @@ def _unknown(execution_id: UUID, why: str = "") -> NotFound:
 
 
 def _replayed(connection: Connection, cold_dir: Path, execution_id: UUID) -> dict[str, list[dict[str, Any]]]:
-    return state_as_rows(replay(connection, cold_dir, execution_id))
+    rows = state_as_rows(replay(connection, cold_dir, execution_id))
+    named = {row[column] for table, columns in NULLED_BY_DELETION.items() for row in rows[table] for column in columns}
+    found = connection.execute(_FORGOTTEN, (list(named - {None}),)).fetchall()
+    forgotten = {row["id"] for row in found}
+    for table, columns in NULLED_BY_DELETION.items():
+        for row in rows[table]:
+            row.update({column: None for column in columns if row[column] in forgotten})
+    return rows
 
 
 def _definitions(connection: Connection, steps: Iterable[Row]) -> dict[UUID, StepDefinition]:

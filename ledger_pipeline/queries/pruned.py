@@ -6,6 +6,8 @@ only once the published marts hold it, so one that the snapshot lacks is in mart
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import duckdb
@@ -16,15 +18,29 @@ Marts = duckdb.DuckDBPyConnection
 OpenMarts = Callable[[], AbstractContextManager[Marts]]
 
 
+@dataclass(frozen=True)
+class PrunedSource:
+    """The open marts, and the drives of which the session reads; None: of every one."""
+
+    marts: Marts
+    drives: list[UUID] | None
+
+    def within_drives(self, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """What a statement's conditions and parameters gain: the marts have no permissions by drive."""
+        if self.drives is None:
+            return "", parameters
+        return " AND drive_id IN (SELECT unnest($drives::UUID[]))", parameters | {"drives": self.drives}
+
+
 @contextmanager
-def marts_with_pruned(connection: Connection, open_marts: OpenMarts) -> Generator[Marts | None]:
-    """The marts when the snapshot has a pruned execution, else None; raises NotFound when they were never built."""
+def marts_with_pruned(connection: Connection, open_marts: OpenMarts) -> Generator[PrunedSource | None]:
+    """The marts when the session may see a pruned execution, else None; raises NotFound when they were never built."""
     row = connection.execute(
-        "SELECT EXISTS (SELECT FROM execution_heads WHERE pruned_at IS NOT NULL) AS pruned"
+        "SELECT EXISTS (SELECT FROM execution_heads WHERE pruned_at IS NOT NULL) AS pruned, readable_drives() AS drives"
     ).fetchone()
     if row and row["pruned"]:
         with open_marts() as marts:
-            yield marts
+            yield PrunedSource(marts, row["drives"])
     else:
         yield None
 

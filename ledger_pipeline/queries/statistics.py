@@ -39,10 +39,11 @@ def user_statistics(connection: Connection, open_marts: OpenMarts, user: UUID) -
     """The user's statistics at this instant."""
     with open_read(connection):
         totals = dict(connection.execute(HOT_TOTALS, {"user": user}).fetchone() or {})
-        with marts_with_pruned(connection, open_marts) as marts:
-            if marts is not None:
+        with marts_with_pruned(connection, open_marts) as source:
+            if source is not None:
                 hot = [row["id"] for row in connection.execute(_HOT_IDS, {"user": user}).fetchall()]
-                cursor = marts.execute(_PRUNED_TOTALS, {"user": user, "hot": hot})
+                within, parameters = source.within_drives({"user": user, "hot": hot})
+                cursor = source.marts.execute(_PRUNED_TOTALS + within, parameters)
                 names = [column[0] for column in cursor.description or ()]
                 for name, value in zip(names, cursor.fetchall()[0], strict=True):
                     totals[name] += value

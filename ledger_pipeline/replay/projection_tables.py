@@ -42,8 +42,14 @@ TABLES = (
 )
 """In the order in which differences are reported; the head, the write side, is compared but never rebuilt."""
 
-NOT_REPLAYED = frozenset({"created_at", "updated_at", "pruned_at"})
+NOT_REPLAYED = frozenset({"created_at", "updated_at", "pruned_at", "pruned_drive_id"})
 """Columns that no event gives."""
+
+NULLED_BY_DELETION = {
+    "workflow_steps": frozenset({"agent_id", "template_step_id"}),
+    "executions": frozenset({"agent_id"}),
+}
+"""The columns of each table that the deletion of what they refer to sets to NULL; events name it for ever."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +79,6 @@ def _plain(value: Any) -> str:
             return str(value)
         case _:
             raise TypeError(f"{type(value).__name__} is no type of a projection's column")
-
-
-def nullable_references(connection: Connection) -> dict[str, frozenset[str]]:
-    """The columns of each table that the deletion of what they refer to sets to NULL."""
-    rows = connection.execute(
-        """
-        SELECT c.conrelid::regclass::text AS name, array_agg(a.attname::text) AS columns
-        FROM pg_constraint c
-        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-        WHERE c.contype = 'f' AND c.confdeltype = 'n' AND c.connamespace = 'ledger'::regnamespace
-        GROUP BY 1
-        """
-    ).fetchall()
-    return {row["name"].removeprefix("ledger."): frozenset(row["columns"]) for row in rows}
 
 
 _COMPARISON = sql.SQL(
@@ -125,14 +117,17 @@ _COMPARISON = sql.SQL(
 
 
 @cache
-def _comparison(table: ProjectionTable, columns: tuple[str, ...], nullable: frozenset[str]) -> sql.Composed:
+def _comparison(table: ProjectionTable, columns: tuple[str, ...]) -> sql.Composed:
+    nullable = NULLED_BY_DELETION.get(table.name, frozenset())
+
     def of(side: str, column: str) -> sql.Composed:
         return sql.SQL("{}.{}").format(sql.Identifier(side), sql.Identifier(column))
 
     def differs(column: str) -> sql.Composed:
         condition = sql.SQL("{} IS DISTINCT FROM {}").format(of("stored", column), of("replayed", column))
         if column in nullable:
-            condition = sql.SQL("{} IS NOT NULL AND {}").format(of("stored", column), condition)
+            forgotten = sql.SQL("{} IS NULL AND is_forgotten({})").format(of("stored", column), of("replayed", column))
+            condition = sql.SQL("{} AND NOT ({})").format(condition, forgotten)
         return sql.SQL("CASE WHEN {} THEN {} END").format(condition, sql.Literal(column))
 
     own_key = [name for name in table.key if name != "execution_id"] or list(table.key)
@@ -156,12 +151,11 @@ def compare_each(
     table: ProjectionTable,
     execution_ids: Sequence[UUID],
     replayed: Sequence[Mapping[str, Any]],
-    nullable: frozenset[str] = frozenset(),
 ) -> tuple[int, list[RowDifference]]:
     """As `compare`, also where a replay gives what the table's types can't hold: that execution differs."""
     try:
         with connection.transaction():
-            return compare(connection, table, execution_ids, replayed, nullable)
+            return compare(connection, table, execution_ids, replayed)
     except psycopg.DataError as error:
         if len(execution_ids) == 1:
             what = f"its replay gives what the table can't hold: {first_line(error)}"
@@ -169,7 +163,7 @@ def compare_each(
     count, named = 0, list[RowDifference]()
     for execution_id in execution_ids:
         own = [row for row in replayed if row[table.owner] == execution_id]
-        differing, found = compare_each(connection, table, [execution_id], own, nullable)
+        differing, found = compare_each(connection, table, [execution_id], own)
         count += differing
         named += found
     return count, named[:MOST_NAMED]
@@ -180,16 +174,15 @@ def compare(
     table: ProjectionTable,
     execution_ids: Sequence[UUID],
     replayed: Sequence[Mapping[str, Any]],
-    nullable: frozenset[str] = frozenset(),
 ) -> tuple[int, list[RowDifference]]:
     """How many of the executions' rows of a table differ from the replayed ones, and the first of them.
 
-    Values are compared as the column's type compares them, JSON as `jsonb`. A NULL in a column of `nullable` agrees
-    with every value.
+    Values are compared as the column's type compares them, JSON as `jsonb`. A reference that a deletion has set to NULL
+    agrees with what it was.
     """
     columns = tuple(replayed[0]) if replayed else ()
     rows = connection.execute(
-        _comparison(table, columns, nullable),
+        _comparison(table, columns),
         {"replayed": rows_as_json(replayed), "ids": list(execution_ids), "limit": MOST_NAMED},
     ).fetchall()
     named = [

@@ -6,6 +6,7 @@ from uuid import UUID
 from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.events.enums import ChangeType, TemplateStatus
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.templates.listing import page_statement
 from ledger_pipeline.templates.pages import DEFAULT_PAGE_SIZE, TemplatePage, after, check_page_size, page_of
 from ledger_pipeline.templates.reading import Document
 from ledger_pipeline.templates.saving import save
@@ -104,7 +105,9 @@ class Templates:
             "rows": check_page_size(page_size) + 1,
         }
         with translated():
-            return page_of(rows(self._connection, "listed_templates", parameters), page_size)
+            # Planned anew each time: which filters are given decides the index.
+            found = self._connection.execute(page_statement(parameters), parameters, prepare=False).fetchall()
+        return page_of(found, page_size)
 
     def versions(self, template_id: UUID) -> tuple[dict[str, Any], ...]:
         """A template's versions, the newest first; raises NotFound for an unknown template."""

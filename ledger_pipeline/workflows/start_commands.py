@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
-from ledger_pipeline.errors import InvalidInput, NotFound
+from ledger_pipeline.errors import InvalidInput, InvalidReference, NotFound
 from ledger_pipeline.events.catalogue import WorkflowCreated
 from ledger_pipeline.events.enums import OperatorKind, WorkflowType
 from ledger_pipeline.events.state import initial
@@ -17,7 +17,17 @@ from ledger_pipeline.workflows.commands import Commands
 from ledger_pipeline.workflows.recording import Recording
 from ledger_pipeline.workflows.starting import Workflow
 
-_AGENTS = "SELECT name, min(id::text)::uuid AS id FROM agents WHERE name = ANY(%s) GROUP BY name"
+_AGENTS = """
+    SELECT a.name, min(a.id::text)::uuid AS id, count(*) AS agents
+    FROM (
+        SELECT id, name, rank() OVER (PARTITION BY name ORDER BY drive_id IS NULL) AS place
+        FROM agents
+        WHERE name = ANY(%s) AND (drive_id = %s OR drive_id IS NULL)
+    ) a
+    WHERE a.place = 1
+    GROUP BY a.name
+    """
+"""The execution's drive comes first, then the agents of no drive; another drive's are never meant."""
 
 
 class Beginning(TypedDict, total=False):
@@ -103,7 +113,8 @@ class StartCommands(Commands):
             reading = read_definition(definition)
             # That there are no steps is said by the creation itself.
             warnings = tuple(str(fault) for fault in reading.warnings if fault.where != "steps")
-            return Workflow(reading.definition, warnings=warnings, agents=self._agents(reading.definition)), drive_id
+            agents = self._agents(reading.definition, drive_id)
+            return Workflow(reading.definition, warnings=warnings, agents=agents), drive_id
         assert template is not None
         stored = Templates(self._connection).get(template, drive_id=drive_id, version=version)
         warnings = tuple(str(fault) for fault in stored.check_runnable())
@@ -113,16 +124,24 @@ class StartCommands(Commands):
             template_version=stored.version_number,
             version_tag=stored.version_tag,
             step_ids=stored.step_ids,
-            agents=self._agents(stored.definition),
+            agents=self._agents(stored.definition, stored.drive_id),
             warnings=warnings,
         )
         return workflow, stored.drive_id
 
-    def _agents(self, definition: Definition) -> dict[str, UUID]:
+    def _agents(self, definition: Definition, drive_id: UUID | None) -> dict[str, UUID]:
+        """The agents that a definition names, where there are such; raises InvalidReference for a name of several."""
         names = starting.agent_names(definition)
         if not names:
             return {}
-        return {row["name"]: row["id"] for row in self._connection.execute(_AGENTS, (names,)).fetchall()}
+        rows = self._connection.execute(_AGENTS, (names, drive_id)).fetchall()
+        for row in rows:
+            if row["agents"] > 1:
+                raise InvalidReference(
+                    f"agent_id: {row['name']!r} is the name of {row['agents']} agents that this execution may mean; "
+                    "allowed: the id of one, or a name that only one has"
+                )
+        return {row["name"]: row["id"] for row in rows}
 
     def rerun(
         self,

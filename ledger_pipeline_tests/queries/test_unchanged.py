@@ -3,15 +3,20 @@
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from pydantic import SecretStr
 
+from ledger_pipeline import events
 from ledger_pipeline.events.enums import ArtifactType, ExecutionStatus
 from ledger_pipeline.hot.database import connect
+from ledger_pipeline.hot.people import Agent, create_agent, delete
 from ledger_pipeline.ledger import Ledger
 from ledger_pipeline.queries.answers import Queries
+from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.queries.conftest import NOW, all_pages
 
 Answers = dict[str, Any]
@@ -142,3 +147,39 @@ def test_statistics_are_sums_over_the_executions(stages: dict[str, Answers]) -> 
 def test_an_unknown_user_has_zeros(ledger: Ledger) -> None:
     statistics = ledger.queries.statistics(UUID(int=7))
     assert {value for name, value in vars(statistics).items() if name != "user_id"} == {0}
+
+
+@pytest.mark.mission("C3")
+@pytest.mark.mission("D4")
+def test_what_a_deletion_has_nulled_stays_so_once_pruned(ledger_url: str, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, database_url=SecretStr(ledger_url), hot_days=14)
+    began, execution, step, call = NOW - timedelta(days=40), uuid4(), uuid4(), uuid4()
+    with Ledger.open(settings) as ledger:
+        agent = create_agent(ledger.connection, "called").id
+        action = {"name": "look", "agent_id": "called", "prompt_template": "Look"}
+        template = ledger.templates.save({"name": "looking", "steps": [action]})
+        definition = next(iter(ledger.templates.get(template.template_id).step_ids.values()))
+        plan = [{"step_id": step, "path": "0", "step_order": 0, "step_name": "look", "agent_id": agent}]
+        told = [
+            events.WorkflowCreated(occurred_at=began, plan=[plan[0] | {"template_step_id": definition}]),
+            events.WorkflowStarted(occurred_at=began),
+            events.StepDispatched(occurred_at=began, step_id=step, call_id=call, agent_id=agent),
+            events.WorkflowCancelled(occurred_at=began),
+        ]
+        ledger.append_many([event.to_row() | {"execution_id": execution} for event in told], history=True)
+
+        def named() -> tuple[Any, ...]:
+            found = ledger.queries.execution(execution)
+            return found.steps[0].template_step_id, found.steps[0].agent_id, found.calls[0].agent_id
+
+        assert named() == (definition, agent, agent)
+        ledger.connection.execute("DELETE FROM workflow_template_steps WHERE id = %s", (definition,))
+        assert named() == (None, agent, agent)
+        deleted_before = ledger.queries.execution(execution)
+        assert ledger.check_projections().ok
+        ledger.roll(NOW)
+        ledger.build_marts(NOW)
+        assert ledger.prune(NOW, 0).executions == 1
+        assert ledger.queries.execution(execution) == deleted_before
+        delete(ledger.connection, Agent, agent)
+        assert named() == (None, None, None)

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from ledger_pipeline import Ledger
-from ledger_pipeline.errors import SchemaViolation, SequenceConflict
+from ledger_pipeline.errors import InvalidReference, SchemaViolation, SequenceConflict
 from ledger_pipeline.events.state import ExecutionState
 from ledger_pipeline.workflows.workflows import Workflows
 from ledger_pipeline_tests.workflows.conftest import Place, Save
@@ -658,3 +658,32 @@ def test_agents_are_found_by_their_names(ledger: Ledger, workflows: Workflows, r
     agents = {step.path: step.agent_id for step in state.steps.values()}
     assert (agents["0"], agents["1/0"], agents["2"]) == (str(agent),) * 3
     assert {c.agent_id for c in state.calls.values() if c.agent_name == name} == {str(agent)}
+
+
+def new_agent(ledger: Ledger, name: str, drive_id: uuid.UUID | None) -> str:
+    agent = uuid.uuid4()
+    ledger.connection.execute("INSERT INTO agents (id, name, drive_id) VALUES (%s, %s, %s)", (agent, name, drive_id))
+    return str(agent)
+
+
+@pytest.mark.mission("D5")
+def test_an_agents_name_means_one_of_the_executions_drive_or_of_none(
+    ledger: Ledger, workflows: Workflows, place: Place, replayed: Replayed
+) -> None:
+    def called() -> str | None:
+        definition = {"name": "called", "steps": [{"name": "look", "agent_id": name, "prompt_template": "Look"}]}
+        started = workflows.start(definition=definition, drive_id=place.drive_id)
+        return next(iter(replayed(started.execution_id).steps.values())).agent_id
+
+    name = f"reviewer-{uuid.uuid4().hex[:6]}"
+    elsewhere = ledger.connection.execute("INSERT INTO drives (name) VALUES ('Sales') RETURNING id").fetchone()
+    assert elsewhere is not None
+    new_agent(ledger, name, elsewhere["id"])
+    assert called() is None
+    of_no_drive = new_agent(ledger, name, None)
+    assert called() == of_no_drive
+    own = new_agent(ledger, name, place.drive_id)
+    assert called() == own
+    new_agent(ledger, name, place.drive_id)
+    with pytest.raises(InvalidReference, match=f"agent_id: '{name}' is the name of 2 agents"):
+        called()

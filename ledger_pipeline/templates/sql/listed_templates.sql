@@ -2,14 +2,7 @@
 WITH page AS (
     SELECT t.*
     FROM workflow_templates t
-    WHERE (%(drive_id)s::uuid IS NULL OR t.drive_id = %(drive_id)s)
-        AND (%(created_by)s::uuid IS NULL OR t.created_by = %(created_by)s)
-        AND (%(category)s::text IS NULL OR t.category = %(category)s)
-        AND (%(status)s::template_status IS NULL OR t.status = %(status)s)
-        AND (%(is_public)s::boolean IS NULL OR t.is_public = %(is_public)s)
-        AND (%(tag)s::text IS NULL OR t.tags @> ARRAY[%(tag)s])
-        AND (%(name)s::text IS NULL OR t.name = %(name)s)
-        AND (%(after_id)s::uuid IS NULL OR (t.created_at, t.id) < (%(after_time)s, %(after_id)s))
+    WHERE true{conditions}
     ORDER BY t.created_at DESC, t.id DESC
     LIMIT %(rows)s
 )

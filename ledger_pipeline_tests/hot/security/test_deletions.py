@@ -2,22 +2,32 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import LiteralString
 
 import psycopg
 import pytest
 from psycopg import sql
+from pydantic import SecretStr
 
-from ledger_pipeline import events
+from ledger_pipeline import Ledger, events
 from ledger_pipeline.errors import AppendRefused, NotFound
 from ledger_pipeline.hot.acting import acting
 from ledger_pipeline.hot.append import append
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.hot.people import Agent, Customer, Drive, User, create_agent, delete
-from ledger_pipeline_tests.hot.security.two_drives import NOW, DriveStory, tell
+from ledger_pipeline.replay.check_projections import check_projections
+from ledger_pipeline.replay.rebuild_projections import rebuild_projections
+from ledger_pipeline.settings import Settings
+from ledger_pipeline_tests.conftest import ledgers
+from ledger_pipeline_tests.hot.security.two_drives import NOW, DriveStory, tell, tell_of_the_past
 
 pytestmark = pytest.mark.mission("B5")
 
+COLD = Path("/nonexistent")
 OWNERS = {"drive": Drive, "customer": Customer, "agent": Agent, "user": User}
 FOLLOWS = {
     "workflow_executions": "id",
@@ -42,26 +52,33 @@ def story(root: Connection) -> DriveStory:
     return told
 
 
-def make_cold(root: Connection, story: DriveStory) -> None:
-    """Says of an execution's weeks that they are committed to the cold store, as the roll does."""
-    root.execute(
-        "INSERT INTO archive_manifest (week, state, fencing_token, instance_id, events, first_epoch, first_tx,"
-        "  last_epoch, last_tx, checkpoint, hot_root, root, bytes, files, schema_version,"
-        "  written_at, verified_at, committed_at)"
-        " SELECT h.last_week, 'committed', 1, uuidv7(), 1, 1, 1, 1, 1, c.n, c.root, c.root, 1, '[]', 1,"
-        "  now(), now(), now()"
-        " FROM execution_heads h, checkpoints c WHERE h.id = %s AND c.n = 1 ON CONFLICT DO NOTHING",
-        (story.execution,),
-    )
+@dataclass(frozen=True)
+class Rolled:
+    """A ledger whose drives have nothing hot, by the owner that a test deletes, and its marts."""
+
+    ledger: Ledger
+    root: Connection
+    stories: dict[str, DriveStory]
+
+    def history(self, story: DriveStory) -> list[int]:
+        """The sequences of the execution's events, wherever they are."""
+        return [row["sequence"] for row in self.ledger.events(story.execution)]
 
 
-@pytest.fixture
-def cold(root: Connection, story: DriveStory) -> Iterator[DriveStory]:
-    """The same with all of its events in the cold store."""
-    root.execute("SELECT close_checkpoint()")
-    make_cold(root, story)
-    yield story
-    root.execute("DELETE FROM archive_manifest")
+@pytest.fixture(scope="module")
+def rolled(server_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rolled]:
+    now = datetime.now(UTC)
+    with ExitStack() as resources:
+        url = resources.enter_context(ledgers(server_url, template_database))()
+        settings = Settings(home=tmp_path_factory.mktemp("home"), database_url=SecretStr(url), hot_days=14)
+        ledger = resources.enter_context(Ledger.open(settings))
+        stories = {
+            of: tell_of_the_past(ledger.connection, f"past-{of}", now - timedelta(weeks=6), template_id="template")
+            for of in (*OWNERS, "template", "recorded")
+        }
+        assert ledger.roll(now)
+        ledger.build_marts(now)
+        yield Rolled(ledger, ledger.connection, stories)
 
 
 def left(root: Connection, story: DriveStory) -> dict[str, int]:
@@ -92,58 +109,82 @@ def test_an_owner_of_hot_events_is_kept_with_all_that_it_owns(root: Connection, 
     assert root.execute(kept, (str(owner(story, of)),)).rowcount == 0
 
 
+@pytest.mark.mission("C3")
 @pytest.mark.parametrize("of", [*OWNERS, "template"])
-def test_executions_follow_their_owner_and_events_stay(root: Connection, cold: DriveStory, of: str) -> None:
-    before = left(root, cold)
+def test_executions_follow_their_owner_and_history_stays(rolled: Rolled, of: str) -> None:
+    root, story, queries = rolled.root, rolled.stories[of], rolled.ledger.queries
+    before, history, told = left(root, story), rolled.history(story), queries.execution(story.execution)
+    assert all(before[table] for table in FOLLOWS)
+    assert (before["workflow_events"], history) == (0, list(range(1, 10)))
     with acting(root, reason="the contract has ended"):
         if of == "template":
-            root.execute("DELETE FROM workflow_executions WHERE id = %s", (cold.execution,))
+            rolled.ledger.templates.delete(owner(story, of))
         else:
-            delete(root, OWNERS[of], owner(cold, of))
-    after = left(root, cold)
-    assert {table: after[table] for table in FOLLOWS} == dict.fromkeys(FOLLOWS, 0)
-    assert all(before[table] for table in FOLLOWS)
-    assert after["workflow_events"] == before["workflow_events"]
-    head = root.execute("SELECT pruned_at IS NOT NULL AS closed FROM execution_heads WHERE id = %s", (cold.execution,))
-    assert head.fetchone() == {"closed": True}
+            delete(root, OWNERS[of], owner(story, of))
+    assert left(root, story) == dict.fromkeys(before, 0) | {"execution_heads": 1}
+    # Events never cascade, so neither do the answers that are made of them.
+    assert rolled.history(story) == history
+    assert rolled.ledger.replay(story.execution).status == "cancelled"
+    assert queries.execution(story.execution).execution == told.execution
+    assert story.execution in {one.execution_id for one in queries.executions().items}
     with pytest.raises(AppendRefused, match="pruned"):
-        append(root, cold.execution, [events.LogRecorded(occurred_at=NOW, log_level="info", message="late")])
+        append(root, story.execution, [events.LogRecorded(occurred_at=NOW, log_level="info", message="late")])
 
 
-def test_executions_follow_their_template(root: Connection, story: DriveStory) -> None:
+def test_a_template_of_hot_events_is_kept(root: Connection, story: DriveStory) -> None:
     execution = uuid.uuid4()
     created = events.WorkflowCreated(occurred_at=NOW, drive_id=story.drive, template_id=story.template)
     append(root, execution, [created, events.WorkflowCancelled(occurred_at=NOW)])
     with pytest.raises(psycopg.Error, match=f"execution {execution} has events in the hot store"):
         root.execute("DELETE FROM workflow_templates WHERE id = %s", (story.template,))
-    root.execute("SELECT close_checkpoint()")
-    make_cold(root, story)
-    root.execute("DELETE FROM workflow_templates WHERE id = %s", (story.template,))
-    root.execute("DELETE FROM archive_manifest")
-    assert root.execute("SELECT FROM workflow_executions WHERE id = %s", (execution,)).rowcount == 0
-    assert root.execute("SELECT FROM workflow_events WHERE execution_id = %s", (execution,)).rowcount == 2
+    assert root.execute("SELECT FROM workflow_templates WHERE id = %s", (story.template,)).rowcount == 1
 
 
-def test_an_agent_merely_called_goes_without_its_calls(root: Connection, story: DriveStory) -> None:
-    called = create_agent(root, "called")
-    execution, step, call = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
-    plan = (events.PlanStep(step_id=step, path="0", step_order=0, step_name="s", agent_id=called.id),)
+NAMED = """
+    SELECT agent_id FROM executions WHERE execution_id = %(id)s
+    UNION ALL SELECT agent_id FROM workflow_steps WHERE execution_id = %(id)s
+    """
+
+
+def calling(root: Connection, story: DriveStory, agent: uuid.UUID) -> uuid.UUID:
+    """An execution of the drive's agent with one step and one call of another agent."""
+    execution, step = uuid.uuid4(), uuid.uuid4()
+    plan = (events.PlanStep(step_id=step, path="0", step_order=0, step_name="s", agent_id=agent),)
     append(
         root,
         execution,
         [
             events.WorkflowCreated(occurred_at=NOW, agent_id=story.agent, plan=plan),
             events.WorkflowStarted(occurred_at=NOW),
-            events.StepDispatched(occurred_at=NOW, step_id=step, call_id=call),
+            events.StepDispatched(occurred_at=NOW, step_id=step, call_id=uuid.uuid4()),
         ],
     )
-    delete(root, Agent, called.id)
-    assert root.execute("SELECT FROM executions WHERE id = %s", (call,)).rowcount == 1
-    assert root.execute("SELECT FROM workflow_steps WHERE id = %s", (step,)).rowcount == 1
+    return execution
+
+
+@pytest.mark.mission("A9")
+def test_an_agent_merely_called_goes_without_its_calls(root: Connection, story: DriveStory) -> None:
+    called = create_agent(root, "called").id
+    execution = calling(root, story, called)
+    assert root.execute(NAMED, {"id": execution}).fetchall() == [{"agent_id": called}] * 2
+    delete(root, Agent, called)
+    assert root.execute(NAMED, {"id": execution}).fetchall() == [{"agent_id": None}] * 2
+    assert check_projections(root, COLD, [execution]).ok
+    rebuild_projections(root, COLD, [execution])
+    assert root.execute(NAMED, {"id": execution}).fetchall() == [{"agent_id": None}] * 2
+    assert root.execute("SELECT FROM workflow_events WHERE agent_id = %s", (called,)).rowcount == 1
+
+
+@pytest.mark.mission("A9")
+def test_an_agent_that_is_lost_without_a_deletion_is_a_difference(root: Connection, story: DriveStory) -> None:
+    execution = calling(root, story, create_agent(root, "called").id)
+    root.execute("UPDATE executions SET agent_id = NULL WHERE execution_id = %s", (execution,))
+    assert check_projections(root, COLD, [execution]).differing == {"executions": 1}
 
 
 @pytest.mark.mission("C1")
-def test_a_deletion_is_on_record_with_who_and_why(root: Connection, cold: DriveStory) -> None:
+def test_a_deletion_is_on_record_with_who_and_why(rolled: Rolled) -> None:
+    root, cold = rolled.root, rolled.stories["recorded"]
     with acting(root, cold.users["administer"], reason="asked for"):
         delete(root, Drive, cold.drive)
     rows = root.execute(

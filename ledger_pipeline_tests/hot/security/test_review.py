@@ -28,8 +28,13 @@ REVIEWED: dict[str, set[str]] = {
     "may": {R, A, C, S},
     "visible_users": {R, A, C, S},
     "create_drive": {A},
-    # Filters by drive itself.
-    "templates_with_tags": {R, A},
+    # Which drives one reads; refuses whoever it is asked for.
+    "readable_drives": {R, A, C, S},
+    "refuse_manifest": {R, A, C, S},
+    # Judges the execution by drive; names, hashes and sizes of files are everybody's.
+    "cold_files": {R, A, C, S},
+    # Tells of an id that one knows whether it was deleted.
+    "is_forgotten": {R, A, C},
     # The roll, which concerns every drive.
     "close_checkpoint": {C},
     "close_week": {C},
@@ -41,6 +46,10 @@ REVIEWED: dict[str, set[str]] = {
     "hot_weeks": {C},
     "week_leaves": {C},
     "adopt": {S},
+    "prunable_executions": {C},
+    "prune_executions": {C},
+    # The condition of a trigger, judged with the rights of whoever deletes.
+    "rebuilding": {R, A, C, S},
     # Computations and the ledger's own state.
     "assert_epoch": {R, A, C},
     "server_identity": {R, A, C},
@@ -51,7 +60,7 @@ REVIEWED: dict[str, set[str]] = {
 }
 """Who may execute which function; all others are the owner's alone. The service is a member of the other three."""
 
-FOR_EVERY_DRIVE = {"archive_manifest", "checkpoints", "feed_cursors"}
+FOR_EVERY_DRIVE = {"checkpoints", "feed_cursors", "forgotten_references"}
 """Relations that the archiver and the service read, and no role that is for one drive."""
 OF_NO_DRIVE = {
     *("ledger_state", "ledger_epochs", "state_rules", "model_pricing", "price_rules", "price_sources"),
@@ -134,5 +143,6 @@ def test_every_policy_for_users_asks_for_their_drives(world: World) -> None:
         " WHERE schemaname = 'ledger' AND roles && '{ledger_reader,ledger_application,public}'"
     ).fetchall()
     words = ("drives_with_access", "visible_users", "acting_user", "FROM ledger.workflow_", "FROM workflow_")
+    words += ("refuse_manifest",)
     assert rows
     assert [row for row in rows if not any(word in row["judged"] for word in words)] == []

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from ledger_pipeline import events
-from ledger_pipeline.hot.append import append
+from ledger_pipeline.hot.append import append, append_many
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.hot.members import DriveAccess, set_member
 from ledger_pipeline.hot.people import create_agent, create_customer, create_drive, create_user
@@ -49,6 +49,32 @@ class DriveStory:
 
 def tell(connection: Connection, mark: str, logins: dict[str, str]) -> DriveStory:
     """Fills a drive, as a superuser; `logins` names the database login of each of its users by their access."""
+    story = people(connection, mark, logins)
+    append(connection, story.execution, beginning(story), idempotency_key="first")
+    append(connection, story.execution, work(story))
+    take_snapshot(connection, story)
+    return story
+
+
+def tell_of_the_past(connection: Connection, mark: str, ended_at: datetime, **fields: Any) -> DriveStory:
+    """Fills a drive whose only execution ended at a time in the past; `fields` are of its creation."""
+    story = people(connection, mark, {})
+    fields = {name: getattr(story, value) for name, value in fields.items()}
+    told = [*beginning(story, **fields), *work(story), events.WorkflowCancelled(occurred_at=NOW)]
+    given = {"occurred_at": ended_at, "execution_id": story.execution}
+    append_many(connection, [event.to_row() | given for event in told], history=True)
+    # History comes in bulk, which knows no keys.
+    connection.execute(
+        "INSERT INTO append_keys (execution_id, key, request_hash, first_sequence, last_sequence)"
+        " VALUES (%s, 'first', sha256('x'), 1, 2)",
+        (story.execution,),
+    )
+    take_snapshot(connection, story)
+    return story
+
+
+def people(connection: Connection, mark: str, logins: dict[str, str]) -> DriveStory:
+    """A drive with its people and a template, and no execution yet."""
     story = DriveStory(mark, create_drive(connection, f"drive {mark}").id)
     for access in DriveAccess:
         user = create_user(connection, f"{access} {mark}", email=f"{access}@{mark}", database_login=logins.get(access))
@@ -56,13 +82,16 @@ def tell(connection: Connection, mark: str, logins: dict[str, str]) -> DriveStor
         story.users[access] = user.id
     story.customer = create_customer(connection, f"customer {mark}", drive_id=story.drive, contact={"to": mark}).id
     story.agent = create_agent(connection, f"agent {mark}", drive_id=story.drive, kind="coder").id
-    append(connection, story.execution, beginning(story), idempotency_key="first")
-    append(connection, story.execution, work(story))
-    connection.execute(
-        "INSERT INTO execution_snapshots VALUES (%s, 2, 1, sha256('x'), %s, now())", (story.execution, f'"{mark}"')
-    )
     story.template = template(connection, story, f"template_{mark.replace('-', '_')}", is_public=True)
     return story
+
+
+def take_snapshot(connection: Connection, story: DriveStory) -> None:
+    """A snapshot that no replay uses: it is not what was hashed."""
+    connection.execute(
+        "INSERT INTO execution_snapshots VALUES (%s, 2, 1, sha256('x'), %s, now())",
+        (story.execution, f'"{story.mark}"'),
+    )
 
 
 def template(connection: Connection, story: DriveStory, name: str, *, is_public: bool) -> UUID:

@@ -119,9 +119,19 @@ END $$;
 CREATE TRIGGER workflow_templates_executions AFTER DELETE ON workflow_templates
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION delete_executions_of_templates();
 
+-- References are nulled in rows that are there; a row that is made of events later on is to have none either.
+CREATE TABLE forgotten_references (id uuid PRIMARY KEY);
+COMMENT ON TABLE forgotten_references IS
+    'Step definitions and agents that were deleted: steps and calls that named them do so no more, their events for ever.';
+
+CREATE FUNCTION is_forgotten(p_id uuid) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ledger, pg_temp
+RETURN EXISTS (SELECT FROM ledger.forgotten_references f WHERE f.id = p_id);
+
 CREATE FUNCTION forget_template_steps() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 BEGIN
+    INSERT INTO forgotten_references SELECT g.id FROM gone g ON CONFLICT DO NOTHING;
     UPDATE workflow_steps s SET template_step_id = NULL FROM gone g WHERE s.template_step_id = g.id;
     RETURN NULL;
 END $$;
@@ -130,7 +140,10 @@ CREATE TRIGGER workflow_template_steps_history AFTER DELETE ON workflow_template
 ALTER TABLE workflow_templates ENABLE ALWAYS TRIGGER workflow_templates_executions;
 ALTER TABLE workflow_template_steps ENABLE ALWAYS TRIGGER workflow_template_steps_history;
 
-REVOKE ALL ON FUNCTION keep_template_version(), delete_executions_of_templates(), forget_template_steps() FROM PUBLIC;
+REVOKE ALL ON FUNCTION
+    keep_template_version(), delete_executions_of_templates(), forget_template_steps(), is_forgotten(uuid)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION is_forgotten(uuid) TO ledger_reader, ledger_application, ledger_archiver;
 GRANT SELECT ON workflow_templates, workflow_template_versions, workflow_template_steps
     TO ledger_reader, ledger_application, ledger_archiver;
 GRANT INSERT, UPDATE, DELETE ON workflow_templates, workflow_template_steps TO ledger_application;

@@ -15,7 +15,8 @@ BEGIN
     END LOOP;
 END $$;
 
-DROP FUNCTION visible_users();
+DROP FUNCTION visible_users(), cold_files(date, date, uuid), refuse_manifest(date), readable_drives();
+ALTER TABLE execution_heads DROP COLUMN pruned_drive_id;
 
 REVOKE ALL ON admin_log FROM ledger_reader, ledger_application, ledger_service;
 REVOKE EXECUTE ON FUNCTION adopt(text, boolean) FROM ledger_service;
@@ -26,7 +27,7 @@ REVOKE UPDATE (name, email, metadata) ON users FROM ledger_application;
 REVOKE INSERT (drive_id, name, contact, metadata), UPDATE (name, contact, metadata) ON customers FROM ledger_application;
 REVOKE INSERT (drive_id, name, kind, metadata), UPDATE (name, kind, metadata) ON agents FROM ledger_application;
 
-GRANT SELECT ON archive_manifest, checkpoints, feed_cursors TO ledger_reader, ledger_application;
+GRANT SELECT ON checkpoints, feed_cursors TO ledger_reader, ledger_application;
 GRANT INSERT, UPDATE, DELETE ON execution_snapshots, feed_cursors TO ledger_application;
 GRANT INSERT ON model_pricing, price_rules, price_sources TO ledger_application;
 GRANT INSERT, UPDATE, DELETE ON customers, users, agents, drives TO ledger_application;

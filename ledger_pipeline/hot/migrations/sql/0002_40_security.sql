@@ -45,9 +45,14 @@ BEGIN
              USING (EXISTS (SELECT FROM ledger.workflow_executions x WHERE x.id = %1$I.execution_id))', place);
     END LOOP;
 END $$;
+
+-- The row that says which drive an execution is of goes with a prune; the drive's members read its history still.
+ALTER TABLE execution_heads ADD COLUMN pruned_drive_id uuid;
+COMMENT ON COLUMN execution_heads.pruned_drive_id IS 'Of a pruned or deleted execution: the drive that it was of.';
 ALTER TABLE execution_heads ENABLE ROW LEVEL SECURITY;
 CREATE POLICY readable_executions ON execution_heads FOR SELECT TO ledger_reader, ledger_application
-    USING (EXISTS (SELECT FROM workflow_executions x WHERE x.id = execution_heads.id));
+    USING (EXISTS (SELECT FROM workflow_executions x WHERE x.id = execution_heads.id)
+        OR pruned_drive_id = ANY ((SELECT drives_with_access('read'))::uuid[]));
 
 -- People and drives -----------------------------------------------------------------------------------------------
 
@@ -113,17 +118,67 @@ DECLARE
 BEGIN
     FOREACH place IN ARRAY ARRAY['workflow_events', 'workflow_executions', 'workflow_steps', 'executions',
         'workflow_approvals', 'workflow_artifacts', 'execution_log', 'execution_snapshots', 'execution_heads',
-        'drives', 'drive_members', 'users', 'customers', 'agents'] LOOP
+        'drives', 'drive_members', 'users', 'customers', 'agents', 'archive_manifest'] LOOP
         EXECUTE format(
             'CREATE POLICY every_drive ON %I TO ledger_archiver, ledger_service USING (true) WITH CHECK (true)', place);
     END LOOP;
     CREATE POLICY every_drive ON admin_log TO ledger_service USING (true);
 END $$;
 
+-- History in the cold store ---------------------------------------------------------------------------------------
+
+CREATE FUNCTION readable_drives() RETURNS uuid[]
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+-- The drives of which the current role reads; NULL: of every one. For what the policies do not reach: files and marts.
+RETURN CASE
+    WHEN pg_has_role('ledger_archiver', 'USAGE') OR pg_has_role('ledger_owner', 'USAGE') THEN NULL
+    ELSE ledger.drives_with_access('read')
+END;
+
+CREATE FUNCTION refuse_manifest(week date) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+-- Volatile, so that it is asked of each row: a ledger that has rolled nothing has nothing to refuse.
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'LG007', MESSAGE = format(
+        'the cold store, with the week %s among others, has no permissions by drive: ask the service for what covers the'
+        ' whole ledger', week);
+END $$;
+
+-- Whoever reads hot and cold events together locks the manifest, which takes the right to SELECT. What is asked of all of
+-- its rows is refused in words: no rows would say that nothing was rolled, and so make an answer of the hot part alone.
+ALTER TABLE archive_manifest ENABLE ROW LEVEL SECURITY;
+CREATE POLICY refused_by_name ON archive_manifest FOR SELECT TO ledger_reader, ledger_application
+    USING (refuse_manifest(week));
+
+CREATE FUNCTION cold_files(p_first date, p_last date, p_execution_id uuid DEFAULT NULL)
+RETURNS TABLE (week date, schema_version integer, files jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
+    -- The files of the committed weeks between two Mondays, either NULL for no bound, oldest first: name, SHA-256 and
+    -- size, without counts and ids, which are of every drive. Of an execution, which the session must be able to read:
+    -- those that may hold events of it.
+    SELECT m.week, m.schema_version, coalesce((
+        SELECT jsonb_agg(jsonb_build_object('name', f.file -> 'name', 'sha256', f.file -> 'sha256', 'bytes', f.file -> 'bytes')
+            ORDER BY f.nth)
+        FROM jsonb_array_elements(m.files) WITH ORDINALITY AS f (file, nth)
+        WHERE p_execution_id IS NULL
+            OR p_execution_id::text COLLATE "C" BETWEEN f.file ->> 'first_execution_id' AND f.file ->> 'last_execution_id'
+    ), '[]')
+    FROM archive_manifest m
+    WHERE m.state = 'committed'
+        AND m.week BETWEEN coalesce(p_first, '-infinity') AND coalesce(p_last, 'infinity')
+        AND (p_execution_id IS NULL
+            OR pg_has_role(session_user, 'ledger_archiver', 'USAGE') OR pg_has_role(session_user, 'ledger_owner', 'USAGE')
+            OR EXISTS (SELECT FROM workflow_executions x
+                WHERE x.id = p_execution_id AND x.drive_id = ANY (drives_with_access('read')))
+            OR EXISTS (SELECT FROM execution_heads h
+                WHERE h.id = p_execution_id AND h.pruned_drive_id = ANY (drives_with_access('read'))))
+    ORDER BY m.week
+$$;
+
 -- Grants ----------------------------------------------------------------------------------------------------------
 
--- What tells of all drives together (files with their execution ids, counts, cursors) is not for one drive's reader.
-REVOKE ALL ON archive_manifest, checkpoints, feed_cursors FROM ledger_reader, ledger_application;
+-- What tells of all drives together (counts, roots, cursors) is not for one drive's reader.
+REVOKE ALL ON checkpoints, feed_cursors FROM ledger_reader, ledger_application;
 -- Snapshots and prices are everybody's: no single user's session writes them.
 REVOKE INSERT, UPDATE, DELETE ON execution_snapshots FROM ledger_application;
 REVOKE INSERT ON model_pricing, price_rules, price_sources FROM ledger_application;
@@ -142,7 +197,8 @@ GRANT INSERT, UPDATE, DELETE ON customers, users, agents, drives, drive_members 
 GRANT INSERT ON model_pricing, price_rules, price_sources TO ledger_service;
 
 GRANT EXECUTE ON FUNCTION
-    sees_every_drive(), acting_user(), drives_with_access(drive_access), may(uuid, drive_access), visible_users()
+    sees_every_drive(), acting_user(), drives_with_access(drive_access), may(uuid, drive_access), visible_users(),
+    readable_drives(), refuse_manifest(date), cold_files(date, date, uuid)
     TO ledger_reader, ledger_application, ledger_archiver, ledger_service;
 GRANT EXECUTE ON FUNCTION adopt(text, boolean) TO ledger_service;
 

@@ -1,4 +1,3 @@
-DROP FUNCTION templates_with_tags(text[], uuid, integer);
 DROP TRIGGER logged ON workflow_templates;
 DROP TRIGGER never_truncated ON workflow_templates;
 DROP TRIGGER never_truncated ON workflow_template_steps;

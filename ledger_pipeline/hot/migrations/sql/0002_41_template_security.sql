@@ -59,28 +59,3 @@ END $$;
 
 SELECT log_changes_of('workflow_templates');
 SELECT protect_rows_from_truncate('workflow_templates'), protect_rows_from_truncate('workflow_template_steps');
-
--- Tags are searched here and not through the policy: `@>` is no leakproof operator, so that under row-level security its
--- GIN index is out of use.
-CREATE FUNCTION templates_with_tags(p_tags text[], p_after uuid DEFAULT NULL, p_limit integer DEFAULT 100)
-RETURNS SETOF workflow_templates
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = ledger, pg_temp
-AS $$
--- The templates that the session may see and that have all of these tags, in order of their ids.
-DECLARE
-    everything CONSTANT boolean := sees_every_drive();
-    actor CONSTANT uuid := acting_user();
-    readable CONSTANT uuid[] := drives_with_access('read');
-    administered CONSTANT uuid[] := drives_with_access('administer');
-BEGIN
-    RETURN QUERY
-    SELECT t.* FROM workflow_templates t
-    WHERE t.tags @> p_tags
-        AND (everything OR t.drive_id = ANY (readable)
-            AND (t.is_public OR t.created_by = actor OR t.drive_id = ANY (administered)))
-        AND (p_after IS NULL OR t.id > p_after)
-    ORDER BY t.id
-    LIMIT least(p_limit, 1000);
-END $$;
-GRANT EXECUTE ON FUNCTION templates_with_tags(text[], uuid, integer) TO ledger_reader, ledger_application;

@@ -9,5 +9,8 @@ BEGIN
         EXECUTE format('DROP TRIGGER never_truncated ON %I', place);
     END LOOP;
 END $$;
+DROP TRIGGER forgotten ON agents;
+DROP FUNCTION forget_agents();
+DROP INDEX workflow_steps_agent;
 DROP TRIGGER followed ON workflow_executions;
 DROP FUNCTION follow_deleted_executions();

@@ -27,19 +27,14 @@ BEGIN
     SELECT
         string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
         string_agg(
-            CASE WHEN f.referent IS NULL THEN format('r.%I', a.attname)
-                ELSE format('(SELECT f.%I FROM %s f WHERE f.%1$I = r.%3$I)', f.key, f.referent, a.attname) END,
+            CASE WHEN projection IN ('workflow_steps'::regclass, 'executions'::regclass)
+                    AND a.attname IN ('agent_id', 'template_step_id')
+                THEN format('CASE WHEN NOT is_forgotten(r.%1$I) THEN r.%1$I END', a.attname)
+                ELSE format('r.%I', a.attname) END,
             ', ' ORDER BY a.attnum),
         string_agg(format('%I = excluded.%1$I', a.attname), ', ' ORDER BY a.attnum)
     INTO names, given, updates
     FROM pg_attribute a
-    LEFT JOIN LATERAL (
-        SELECT c.confrelid::regclass AS referent, k.attname AS key
-        FROM pg_constraint c
-        JOIN pg_attribute k ON k.attrelid = c.confrelid AND k.attnum = c.confkey[1]
-        WHERE c.conrelid = a.attrelid AND c.contype = 'f' AND c.confdeltype = 'n' AND c.conkey = ARRAY[a.attnum]
-        LIMIT 1
-    ) f ON true
     WHERE a.attrelid = projection AND a.attname IN (SELECT json_object_keys(replayed -> 0));
     IF names IS NULL THEN
         RETURN 0;
