@@ -17,8 +17,8 @@ from ledger_pipeline.events.enums import ArtifactType, CallStatus, StepStatus, S
 from ledger_pipeline.events.fold import parse_json
 from ledger_pipeline.events.state_rows import state_as_rows
 from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.pages import Key, Page, Request, instant
 from ledger_pipeline.queries.executions import ExecutionSummary
-from ledger_pipeline.queries.pages import Key, Page, Request, instant
 from ledger_pipeline.replay.replay import replay
 
 Json = Any

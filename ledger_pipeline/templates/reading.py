@@ -62,8 +62,11 @@ def _text_of(document: Document) -> str:
                 raise InvalidDefinition([Fault(where.replace("payload", "definition", 1), what)]) from None
         case str():
             return document
-        case _:
+        case bytes() | bytearray():
             try:
                 return document.decode()
             except UnicodeDecodeError as error:
                 raise InvalidDefinition([Fault("definition", f"is not UTF-8: {error.reason}")]) from None
+        case _:
+            kind = type(document).__name__
+            raise InvalidDefinition([Fault("definition", f"is of type {kind}", "JSON text, an object or a Definition")])

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from ledger_pipeline import events
 from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.ledger import Ledger
+from ledger_pipeline.pages import Page, Request
 from ledger_pipeline.queries.answers import Queries
 from ledger_pipeline.queries.executions import KEY
-from ledger_pipeline.queries.pages import Page, Request
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.queries.conftest import NOW
 

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from ledger_pipeline import events
-from ledger_pipeline.errors import AppendRefused, NotFound
+from ledger_pipeline.errors import DeletionRefused, InvalidTransition, NotFound
 from ledger_pipeline.hot.acting import acting
 from ledger_pipeline.hot.append import append
 from ledger_pipeline.hot.database import Connection, connect
@@ -82,7 +82,7 @@ def owner(story: DriveStory, of: str) -> uuid.UUID:
 @pytest.mark.parametrize("of", OWNERS)
 def test_an_owner_of_hot_events_is_kept_with_all_that_it_owns(root: Connection, story: DriveStory, of: str) -> None:
     before = left(root, story)
-    with pytest.raises(AppendRefused, match=f"execution {story.execution} has events in the hot store"):
+    with pytest.raises(DeletionRefused, match=f"execution {story.execution} has events in the hot store"):
         delete(root, OWNERS[of], owner(story, of))
     assert left(root, story) == before
     assert root.execute(
@@ -106,7 +106,7 @@ def test_executions_follow_their_owner_and_events_stay(root: Connection, cold: D
     assert after["workflow_events"] == before["workflow_events"]
     head = root.execute("SELECT pruned_at IS NOT NULL AS closed FROM execution_heads WHERE id = %s", (cold.execution,))
     assert head.fetchone() == {"closed": True}
-    with pytest.raises(AppendRefused, match="pruned"):
+    with pytest.raises(InvalidTransition, match="pruned"):
         append(root, cold.execution, [events.LogRecorded(occurred_at=NOW, log_level="info", message="late")])
 
 
