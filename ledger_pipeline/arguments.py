@@ -28,9 +28,7 @@ def id_of(field: str, value: object) -> UUID:
     try:
         return value if isinstance(value, UUID) else UUID(value)  # pyright: ignore[reportArgumentType]
     except (ValueError, AttributeError, TypeError):
-        raise InvalidIdentifier(
-            f"{field}: {shown(value)} is not a UUID; allowed: an id such as {UUID(int=1)}"
-        ) from None
+        raise InvalidIdentifier(f"{field}: {shown(value)} is not a UUID") from None
 
 
 def id_or_none(field: str, value: object) -> UUID | None:

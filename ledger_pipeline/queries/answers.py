@@ -77,7 +77,7 @@ class Queries:
             return of_running.running(connection, request)
 
     def execution(self, execution_id: UUID | str) -> ExecutionHistory:
-        """One execution with its steps, calls, approvals and artifacts; raises NotFound."""
+        """One execution with its template, steps, calls, approvals, artifacts and log; raises NotFound."""
         wanted = id_of("execution_id", execution_id)
         with self._reading() as connection:
             return histories.execution_history(connection, self._settings.cold_dir, wanted)

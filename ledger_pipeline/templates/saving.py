@@ -32,9 +32,9 @@ def save(
     """Saves a definition as the next version of the drive's template of that name, or of `template_id`.
 
     Where they are left out, the drive is the one that the document notes, by id or name, and who saves is the user for
-    whom the session acts, or else the one that the document notes. Raises
-    InvalidDefinition with every fault, VersionConflict when the template's version is not `expected_version` (0: it
-    must be new) or the tag is taken, NotFound for an unknown `template_id`, InvalidReference for an unknown drive or user.
+    whom the session acts, or else the one that the document notes. Raises InvalidDefinition with every fault,
+    VersionConflict when the template's version is not `expected_version` (0: it must be new) or the tag is taken,
+    NotFound for an unknown `template_id`, InvalidReference for an unknown drive or user.
     """
     reading = read_definition(document)
     definition = reading.definition

@@ -58,7 +58,7 @@ class Templates:
         """
         template_id = _as_id(template)
         drive_id = id_or_none("drive_id", drive_id)
-        if version is not None and (isinstance(version, bool) or not isinstance(version, (int, str))):
+        if version is not None and (isinstance(version, bool) or not isinstance(version, (int, str))):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidInput(f"version: is {shown(version)}; allowed: a number or a tag")
         parameters = {
             "template_id": template_id,
