@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from ledger_pipeline.arguments import id_of, id_or_none, object_or_none, text_of, text_or_none
 from ledger_pipeline.errors import InvalidInput, NotFound
+from ledger_pipeline.events.payload import dump_payload
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.pages import check_size
 
@@ -197,12 +198,21 @@ def _checked(of: type[_Row], given: Mapping[str, Any]) -> dict[str, Any]:
         if column not in _writable(of):
             raise InvalidInput(f"{column}: no field of {of.table}; allowed: {', '.join(_writable(of))}")
         if column in ("contact", "metadata"):
-            values[column] = Jsonb(object_or_none(column, value) or {})
+            values[column] = _object(column, value)
         elif column == "drive_id":
             values[column] = id_or_none(column, value)
         else:
             values[column] = text_of(column, value) if column == "name" else text_or_none(column, value)
     return values
+
+
+def _object(column: str, value: object) -> Jsonb:
+    given = object_or_none(column, value) or {}
+    try:
+        text = dump_payload(given)
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace("payload", column, 1)) from None
+    return Jsonb(given, dumps=lambda _: text)
 
 
 def _columns(of: type[_Row]) -> sql.Composed:

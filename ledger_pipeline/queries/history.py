@@ -141,7 +141,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class ExecutionHistory:
-    """One execution: its state, the template at its version if known, and its parts in their order; artifacts by type."""
+    """One execution: its state, its template if known, and its parts in their order; artifacts by type."""
 
     execution: ExecutionSummary
     input_parameters: Json
