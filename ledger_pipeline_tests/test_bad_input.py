@@ -255,6 +255,11 @@ WRONG_VALUES: list[tuple[type[LedgerError], str, Attempt]] = [
         "^colour: no field of drives; allowed: name",
         lambda of, _: of.people.drives.update(NOBODY, colour=1),
     ),
+    (
+        InvalidInput,
+        "^email: none of a new drive's; allowed: descr",
+        lambda of, _: of.people.drives.create("d", email="e"),
+    ),
     (InvalidInput, "^changes: there are none", lambda of, _: of.people.drives.update(NOBODY)),
     (InvalidInput, "^access: 'x' .*allowed: read, write", lambda of, _: of.people.set_member(NOBODY, NOBODY, "x")),
 ]

@@ -1,9 +1,11 @@
 """`People`: customers, users, agents and drives of a ledger, and the drives' members."""
 
 from collections.abc import Callable, Sequence
+from inspect import Parameter, signature
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.hot import members, people
 from ledger_pipeline.hot.acting import acting
 from ledger_pipeline.hot.database import Connection
@@ -22,7 +24,14 @@ class Rows(Generic[T]):
         self._create = create
 
     def create(self, name: str, **fields: Any) -> T:
-        """Makes one; its fields are those of `hot.people.create_…`."""
+        """Makes one; its fields are those of `hot.people.create_…`. Raises InvalidInput for another."""
+        parameters = signature(self._create).parameters.values()
+        allowed = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
+        for field in fields:
+            if field not in allowed:
+                raise InvalidInput(
+                    f"{field}: none of a new {self._of.__name__.lower()}'s; allowed: {', '.join(allowed)}"
+                )
         return self._create(self._connection, name, **fields)
 
     def get(self, id: UUID | str) -> T:
