@@ -70,9 +70,9 @@ def created(**fields: Any) -> events.WorkflowCreated:
 
 
 WITH_AN_EXECUTION: dict[str, Attempt] = {
-    "append": lambda of, _: of.append("x", []),  # pyright: ignore[reportArgumentType]
-    "events": lambda of, _: of.events("x"),  # pyright: ignore[reportArgumentType]
-    "replay": lambda of, _: of.replay("x"),  # pyright: ignore[reportArgumentType]
+    "append": lambda of, _: of.append("x", []),
+    "events": lambda of, _: of.events("x"),
+    "replay": lambda of, _: of.replay("x"),
     **{
         name: lambda of, _, name=name, more=more: getattr(of.workflows, name)("x", *more)
         for name, more in {
@@ -103,8 +103,8 @@ WITH_AN_EXECUTION: dict[str, Attempt] = {
             "time_out": (),
         }.items()
     },
-    "dispatch_unplanned": lambda of, _: of.workflows.dispatch_unplanned("x", tool_name="t"),  # pyright: ignore[reportArgumentType]
-    "record_artifact": lambda of, _: of.workflows.record_artifact("x", "a", "log", source=b"x"),  # pyright: ignore[reportArgumentType]
+    "dispatch_unplanned": lambda of, _: of.workflows.dispatch_unplanned("x", tool_name="t"),
+    "record_artifact": lambda of, _: of.workflows.record_artifact("x", "a", "log", source=b"x"),
 }
 
 
@@ -116,23 +116,23 @@ def test_an_execution_id_that_is_none_is_named(ledger: Ledger, running: UUID, co
 
 
 OTHER_IDS: list[tuple[str, Attempt]] = [
-    ("approval_id", lambda of, e: of.workflows.apply_approval(e, "x", "approved")),  # pyright: ignore
-    ("approval_id", lambda of, e: of.workflows.request_approval(e, "s", approval_id="x")),  # pyright: ignore
-    ("artifact_id", lambda of, e: of.workflows.open_artifact(e, "x")),  # pyright: ignore
-    ("artifact_id", lambda of, e: of.workflows.record_artifact(e, "a", "log", uri="s3://b", artifact_id="x")),  # pyright: ignore
-    ("drive_id", lambda of, _: of.workflows.start(definition=TEMPLATE, drive_id="x")),  # pyright: ignore
-    ("execution_id", lambda of, _: of.workflows.start(definition=TEMPLATE, execution_id="x")),  # pyright: ignore
-    ("WorkflowCreated: user_id", lambda of, _: of.workflows.start(definition=TEMPLATE, user_id="x")),  # pyright: ignore
-    ("WorkflowCreated: agent_id", lambda of, _: of.workflows.start(definition=TEMPLATE, agent_id=5)),  # pyright: ignore
-    ("template", lambda of, _: of.workflows.start(5)),  # pyright: ignore
-    ("template", lambda of, _: of.templates.get(5)),  # pyright: ignore
-    ("drive_id", lambda of, _: of.templates.get("small", drive_id="x")),  # pyright: ignore
-    ("drive_id", lambda of, _: of.templates.save(TEMPLATE, drive_id="x")),  # pyright: ignore
-    ("created_by", lambda of, _: of.templates.save(TEMPLATE, created_by=5)),  # pyright: ignore
-    ("template_id", lambda of, _: of.templates.save(TEMPLATE, template_id="x")),  # pyright: ignore
-    ("template_id", lambda of, _: of.templates.versions(5)),  # pyright: ignore
-    ("template_id", lambda of, _: of.templates.delete("x")),  # pyright: ignore
-    ("template_id", lambda of, _: of.templates.set_status("x", "draft")),  # pyright: ignore
+    ("approval_id", lambda of, e: of.workflows.apply_approval(e, "x", "approved")),
+    ("approval_id", lambda of, e: of.workflows.request_approval(e, "s", approval_id="x")),
+    ("artifact_id", lambda of, e: of.workflows.open_artifact(e, "x")),
+    ("artifact_id", lambda of, e: of.workflows.record_artifact(e, "a", "log", uri="s3://b", artifact_id="x")),
+    ("drive_id", lambda of, _: of.workflows.start(definition=TEMPLATE, drive_id="x")),
+    ("execution_id", lambda of, _: of.workflows.start(definition=TEMPLATE, execution_id="x")),
+    ("WorkflowCreated: user_id", lambda of, _: of.workflows.start(definition=TEMPLATE, user_id="x")),
+    ("WorkflowCreated: agent_id", lambda of, _: of.workflows.start(definition=TEMPLATE, agent_id=5)),
+    ("template", lambda of, _: of.workflows.start(5)),
+    ("template", lambda of, _: of.templates.get(5)),
+    ("drive_id", lambda of, _: of.templates.get("small", drive_id="x")),
+    ("drive_id", lambda of, _: of.templates.save(TEMPLATE, drive_id="x")),
+    ("created_by", lambda of, _: of.templates.save(TEMPLATE, created_by=5)),
+    ("template_id", lambda of, _: of.templates.save(TEMPLATE, template_id="x")),
+    ("template_id", lambda of, _: of.templates.versions(5)),
+    ("template_id", lambda of, _: of.templates.delete("x")),
+    ("template_id", lambda of, _: of.templates.set_status("x", "draft")),
     ("id", lambda of, _: of.people.users.get("x")),
     ("id", lambda of, _: of.people.drives.delete("x")),
     ("id", lambda of, _: of.people.agents.update("x", name="a")),
@@ -141,7 +141,7 @@ OTHER_IDS: list[tuple[str, Attempt]] = [
     ("drive_id", lambda of, _: of.people.members("x")),
     ("user_id", lambda of, _: of.people.set_member(NOBODY, "x", "read")),
     ("drive_id", lambda of, _: of.people.remove_member("x", NOBODY)),
-    ("user_id", lambda of, _: act_for(of.connection, "x")),  # pyright: ignore
+    ("user_id", lambda of, _: act_for(of.connection, "x")),
     (r"events\[0\].user_id", lambda of, _: of.append(NOBODY, [{"event_type": "WorkflowCreated", "user_id": "x"}])),
     ("execution_id", lambda of, _: of.append_many([{"execution_id": "x"}] * 10_001)),
 ]
@@ -210,14 +210,14 @@ def test_a_wrong_filter_of_an_answer_is_named(ledger: Ledger, filters: dict[str,
 
 
 WRONG_VALUES: list[tuple[type[LedgerError], str, Attempt]] = [
-    (InvalidInput, "^idempotency_key: is 5; allowed: text", lambda of, _: of.append(NOBODY, [], idempotency_key=5)),  # pyright: ignore
+    (InvalidInput, "^idempotency_key: is 5; allowed: text", lambda of, _: of.append(NOBODY, [], idempotency_key=5)),
     (InvalidInput, "^idempotency_key: is empty", lambda of, _: of.append(NOBODY, [created()], idempotency_key="")),
-    (InvalidInput, "^expected_sequence: is 'x'", lambda of, _: of.append(NOBODY, [], expected_sequence="x")),  # pyright: ignore
-    (InvalidInput, r"^events\[0\]: is 5; allowed: an event", lambda of, e: of.append(e, [5])),  # pyright: ignore
-    (InvalidInput, "^events: is None; allowed: a list", lambda of, e: of.append(e, None)),  # pyright: ignore
-    (InvalidInput, r"^events\[0\]: is 5", lambda of, _: of.append_many([5])),  # pyright: ignore
-    (InvalidInput, "^as_of: is 'x'; allowed: a sequence", lambda of, e: of.replay(e, "x")),  # pyright: ignore
-    (InvalidInput, "^known_at: is 5; allowed: a datetime", lambda of, e: of.replay(e, known_at=5)),  # pyright: ignore
+    (InvalidInput, "^expected_sequence: is 'x'", lambda of, _: of.append(NOBODY, [], expected_sequence="x")),
+    (InvalidInput, r"^events\[0\]: is 5; allowed: an event", lambda of, e: of.append(e, [5])),
+    (InvalidInput, "^events: is None; allowed: a list", lambda of, e: of.append(e, None)),
+    (InvalidInput, r"^events\[0\]: is 5", lambda of, _: of.append_many([5])),
+    (InvalidInput, "^as_of: is 'x'; allowed: a sequence", lambda of, e: of.replay(e, "x")),
+    (InvalidInput, "^known_at: is 5; allowed: a datetime", lambda of, e: of.replay(e, known_at=5)),
     (InvalidInput, "^status: 'x' is not known; allowed: draft", lambda of, _: of.templates.set_status(NOBODY, "x")),
     (InvalidInput, "^change_type: 'x' .*allowed: create", lambda of, _: of.templates.save(TEMPLATE, change_type="x")),
     (
@@ -225,29 +225,29 @@ WRONG_VALUES: list[tuple[type[LedgerError], str, Attempt]] = [
         "^change_type: 'x'",
         lambda of, _: of.templates.save({**TEMPLATE, "name": "first"}, change_type="x"),
     ),
-    (InvalidInput, "^change_summary: is 5", lambda of, _: of.templates.save(TEMPLATE, change_summary=5)),  # pyright: ignore
-    (InvalidInput, "^expected_version: is '1'", lambda of, _: of.templates.save(TEMPLATE, expected_version="1")),  # pyright: ignore
-    (InvalidInput, "^version: is 1.5; allowed: a number", lambda of, _: of.templates.get("small", version=1.5)),  # pyright: ignore
-    (InvalidDefinition, "^definition: is of type int", lambda of, _: of.templates.save(5)),  # pyright: ignore
-    (InvalidDefinition, "^definition: is of type int", lambda of, _: of.workflows.start(definition=5)),  # pyright: ignore
-    (InvalidInput, "^metadata: is .1.; allowed: an object", lambda of, _: of.workflows.start("small", metadata=[1])),  # pyright: ignore
-    (InvalidInput, "^at: is 'now'; allowed: a datetime", lambda of, _: of.workflows.start("small", at="now")),  # pyright: ignore
-    (InvalidInput, "^at: is 'now'; allowed: a datetime", lambda of, e: of.workflows.pause(e, at="now")),  # pyright: ignore
+    (InvalidInput, "^change_summary: is 5", lambda of, _: of.templates.save(TEMPLATE, change_summary=5)),
+    (InvalidInput, "^expected_version: is '1'", lambda of, _: of.templates.save(TEMPLATE, expected_version="1")),
+    (InvalidInput, "^version: is 1.5; allowed: a number", lambda of, _: of.templates.get("small", version=1.5)),
+    (InvalidDefinition, "^definition: is of type int", lambda of, _: of.templates.save(5)),
+    (InvalidDefinition, "^definition: is of type int", lambda of, _: of.workflows.start(definition=5)),
+    (InvalidInput, "^metadata: is .1.; allowed: an object", lambda of, _: of.workflows.start("small", metadata=[1])),
+    (InvalidInput, "^at: is 'now'; allowed: a datetime", lambda of, _: of.workflows.start("small", at="now")),
+    (InvalidInput, "^at: is 'now'; allowed: a datetime", lambda of, e: of.workflows.pause(e, at="now")),
     (InvalidInput, "^operator_id: is empty", lambda of, _: of.workflows.acting_as("")),
     (InvalidInput, "^operator_kind: 'robot' .*allowed: user", lambda of, _: of.workflows.acting_as("a", "robot")),
     (InvalidInput, "^uri: is empty", lambda of, e: of.workflows.record_artifact(e, "a", "log", uri="")),
-    (InvalidInput, "^name: is 5", lambda of, e: of.workflows.record_artifact(e, 5, "log", uri="s3://b")),  # pyright: ignore
+    (InvalidInput, "^name: is 5", lambda of, e: of.workflows.record_artifact(e, 5, "log", uri="s3://b")),
     (
         InvalidInput,
         "^source: is '/nonexistent'; allowed: bytes, a Path",
-        lambda of, e: of.workflows.record_artifact(e, "a", "log", source="/nonexistent"),  # pyright: ignore
+        lambda of, e: of.workflows.record_artifact(e, "a", "log", source="/nonexistent"),
     ),
     (
         InvalidInput,
         "^source: /nonexistent can't be read",
         lambda of, e: of.workflows.record_artifact(e, "a", "log", source=Path("/nonexistent")),
     ),
-    (InvalidInput, "^name: is 5; allowed: text", lambda of, _: of.people.users.create(5)),  # pyright: ignore
+    (InvalidInput, "^name: is 5; allowed: text", lambda of, _: of.people.users.create(5)),
     (InvalidInput, "^email: is 5", lambda of, _: of.people.users.create("a", email=5)),
     (InvalidInput, "^metadata: is .1.; allowed: an object", lambda of, _: of.people.users.create("a", metadata=[1])),
     (

@@ -111,7 +111,7 @@ def _batches_of_lanes(rows: Iterable[Mapping[str, Any]], size: int) -> Iterator[
     for row in rows:
         lane = _lane_of(row)
         batch = batches[lane]
-        if len(batch) >= size and row["event_type"] != "BudgetExceeded":
+        if len(batch) >= size and row.get("event_type") != "BudgetExceeded":
             yield lane, batch
             batch = batches[lane] = []
         batch.append(row)
@@ -139,30 +139,46 @@ def _make_leaves(connection: Connection, batch: UUID) -> None:
     make_leaves(connection, [(row["event_type"], row["week"]) for row in missing])
 
 
-def _discard(connection: Connection, batch: UUID) -> None:
-    if not connection.broken:
-        connection.execute("SELECT discard_staged(%s)", (batch,))
+class _Staged:
+    """Batches that were staged by a call; those that were not appended are discarded at its end."""
 
+    def __init__(self, connection: Connection, history: bool) -> None:
+        self._connection = connection
+        self._history = history
+        self._waiting: set[UUID] = set()
 
-def _append_staged(connection: Connection, batch: UUID, events: int, history: bool) -> int:
-    """Appends a staged batch, all or none, and answers how many events were stored."""
-    with translated():
-        try:
-            row = connection.execute("SELECT append_staged(%s, %s, %s) AS stored", (batch, history, events)).fetchone()
-        except BaseException:
-            _discard(connection, batch)
-            raise
-    return row["stored"] if row else 0
+    def stage(self, rows: Sequence[Mapping[str, Any]]) -> UUID:
+        """Stages one batch and makes the tables that it needs when it is history."""
+        with translated():
+            batch = _stage(self._connection, rows)
+            self._waiting.add(batch)
+            if self._history:
+                _make_leaves(self._connection, batch)
+        return batch
+
+    def append(self, connection: Connection, batch: UUID, events: int) -> int:
+        """Appends a staged batch on any connection, all or none; answers how many events were stored."""
+        with translated():
+            row = connection.execute(
+                "SELECT append_staged(%s, %s, %s) AS stored", (batch, self._history, events)
+            ).fetchone()
+        self._waiting.discard(batch)
+        return row["stored"] if row else 0
+
+    def discard(self) -> None:
+        """Discards what is left over; what even this can't reach is cleared daily."""
+        if self._waiting and not self._connection.broken:
+            self._connection.execute("SELECT discard_staged(b) FROM unnest(%s::uuid[]) b", (list(self._waiting),))
 
 
 class _Lane:
     """Appends staged batches one after the other, on a connection of its own; one may wait while one is appended."""
 
-    def __init__(self, connection: Connection, history: bool, resources: ExitStack) -> None:
+    def __init__(self, connection: Connection, staged: _Staged, resources: ExitStack) -> None:
         self._connection = resources.enter_context(connect_like(connection))
         # Left before the connection closes: nothing may still be written when the call has ended.
         self._worker = resources.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="append"))
-        self._history = history
+        self._staged = staged
         self._failed = False
         self._under_way: deque[Future[int]] = deque()
 
@@ -177,10 +193,9 @@ class _Lane:
 
     def _append(self, batch: UUID, events: int) -> int:
         if self._failed:  # what follows on a failed batch may build on it
-            _discard(self._connection, batch)
             return 0
         try:
-            return _append_staged(self._connection, batch, events, self._history)
+            return self._staged.append(self._connection, batch, events)
         except BaseException:
             self._failed = True
             raise
@@ -221,58 +236,37 @@ def append_many(
     if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
         raise InvalidInput("append_many commits by itself: give it a connection outside a transaction")
     autocommit, connection.autocommit = connection.autocommit, True
+    staged = _Staged(connection, history)
     try:
         rows = _rows(events)
         first = list(islice(rows, batch_size + 1))
-        if len(first) <= batch_size:
-            return _append_one(connection, first, history, progress)
-        with ExitStack() as resources:
-            return _append_in_lanes(connection, chain(first, rows), history, batch_size, progress, resources)
+        if len(first) > batch_size:
+            with ExitStack() as resources:
+                lanes = [_Lane(connection, staged, resources) for _ in range(2)]
+                return _append_in_lanes(_batches_of_lanes(chain(first, rows), batch_size), staged, lanes, progress)
+        stored = 0
+        if first:
+            for row in first:
+                _lane_of(row)  # names an execution
+            stored = staged.append(connection, staged.stage(first), len(first))
+        if progress:
+            progress(stored)
+        return stored
     finally:
         if not connection.closed:
+            staged.discard()
             connection.autocommit = autocommit
 
 
-def _staged(connection: Connection, rows: Sequence[Mapping[str, Any]], history: bool) -> UUID:
-    with translated():
-        batch = _stage(connection, rows)
-        if history:
-            try:
-                _make_leaves(connection, batch)
-            except BaseException:
-                _discard(connection, batch)
-                raise
-    return batch
-
-
-def _append_one(
-    connection: Connection,
-    rows: Sequence[Mapping[str, Any]],
-    history: bool,
-    progress: Callable[[int], None] | None,
-) -> int:
-    if not rows:
-        return 0
-    if any(row.get("execution_id") is None for row in rows):
-        raise InvalidInput(_NO_EXECUTION)
-    stored = _append_staged(connection, _staged(connection, rows, history), len(rows), history)
-    if progress:
-        progress(stored)
-    return stored
-
-
 def _append_in_lanes(
-    connection: Connection,
-    rows: Iterable[Mapping[str, Any]],
-    history: bool,
-    batch_size: int,
+    batches: Iterable[tuple[int, Sequence[Mapping[str, Any]]]],
+    staged: _Staged,
+    lanes: Sequence[_Lane],
     progress: Callable[[int], None] | None,
-    resources: ExitStack,
 ) -> int:
-    lanes = [_Lane(connection, history, resources) for _ in range(2)]
     stored = 0
-    for lane, batch in _batches_of_lanes(rows, batch_size):
-        stored += lanes[lane].give(_staged(connection, batch, history), len(batch))
+    for lane, batch in batches:
+        stored += lanes[lane].give(staged.stage(batch), len(batch))
         if progress:
             progress(stored)
     for lane in lanes:

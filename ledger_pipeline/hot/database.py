@@ -101,7 +101,9 @@ def translate(error: psycopg.Error) -> LedgerError | None:
             return InvalidInput(f"{copied[1]}: {first_line(error)}" if copied else first_line(error))
         case psycopg.errors.InsufficientPrivilege():
             return PermissionDenied(first_line(error))
-        case psycopg.OperationalError() if not isinstance(error, psycopg.errors.QueryCanceled) and not state:
+        case psycopg.OperationalError() if state[:4] == "57P0" or (
+            not state and not isinstance(error, psycopg.errors.QueryCanceled)
+        ):
             return ServerUnavailable(f"the connection to the database broke: {first_line(error)}")
         case _:
             return None

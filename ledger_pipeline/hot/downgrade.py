@@ -37,6 +37,11 @@ def refuse_loss(connection: Connection, undo: Callable[[], None]) -> None:
     are in tables that stay. `undo` is done and rolled back.
     """
     before = _columns(connection)
+    connection.exec_driver_sql("SET LOCAL ROLE ledger_owner")
+    for table in sorted({column.table for column in before}):
+        # Nothing may be recorded between the look and the drop.
+        connection.exec_driver_sql(f'LOCK TABLE ONLY ledger."{table}" IN SHARE ROW EXCLUSIVE MODE')
+    connection.exec_driver_sql("RESET ROLE")
     savepoint = connection.begin_nested()
     undo()
     after = _columns(connection)

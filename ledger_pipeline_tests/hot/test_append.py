@@ -16,7 +16,7 @@ from ledger_pipeline import events
 from ledger_pipeline.errors import AppendRefused, EpochMismatch, InvalidInput, SequenceConflict
 from ledger_pipeline.events.schema import GENESIS_HASH, chain, leaf_of
 from ledger_pipeline.hot.append import append, append_many, last_sequences
-from ledger_pipeline.hot.database import Connection, connect
+from ledger_pipeline.hot.database import Connection, connect, translated
 from ledger_pipeline.hot.leaves import make_leaves_ahead
 
 NOW = datetime.now(UTC)
@@ -551,3 +551,28 @@ def test_a_value_in_a_column_of_another_type_is_refused_in_bulk_too(
 def test_a_batch_whose_staging_is_gone_is_refused(connection: Connection) -> None:
     with pytest.raises(psycopg.Error, match="3 events were staged, but 0 are there"):
         connection.execute("SELECT append_staged(%s, false, 3)", (uuid.uuid4(),))
+
+
+class TestABatchOfSeveralExecutions:
+    def test_an_approval_is_decided_by_its_own_execution_only(self, connection: Connection) -> None:
+        one, other, approval = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
+        rows = [
+            *(events.WorkflowCreated(execution_id=each, occurred_at=NOW) for each in (one, other)),
+            *(events.WorkflowStarted(execution_id=each, occurred_at=NOW) for each in (one, other)),
+            events.ApprovalRequested(execution_id=one, occurred_at=NOW, approval_id=approval, approval_subject="spend"),
+            events.ApprovalApplied(execution_id=other, occurred_at=NOW, approval_id=approval, decision="approved"),
+        ]
+        with pytest.raises(AppendRefused, match=r"approval_id: .* is not requested; allowed while: pending"):
+            append_many(connection, rows)
+        assert [stored(connection, each) for each in (one, other)] == [0, 0]
+
+    def test_a_session_that_gives_its_own_ordinals_cannot_turn_the_order_round(self, connection: Connection) -> None:
+        execution_id = uuid.uuid4()
+        with pytest.raises(AppendRefused, match="ordinal: must be 0 or more"), translated():
+            connection.execute(
+                "SELECT append(%(id)s, (SELECT json_agg(json_build_object('execution_id', %(id)s::text,"
+                " 'ordinal', e.nth, 'event_type', e.event_type, 'occurred_at', now()))"
+                " FROM (VALUES (-8, 'WorkflowCreated'), (-4, 'WorkflowStarted')) e (nth, event_type)))",
+                {"id": execution_id},
+            )
+        assert stored(connection, execution_id) == 0

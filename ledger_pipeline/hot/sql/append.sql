@@ -308,7 +308,7 @@ BEGIN
         SELECT
             l.ordinal,
             substr(max(marked(l.ordinal, l.approval_to)) OVER (
-                PARTITION BY l.approval_id ORDER BY l.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                PARTITION BY l.execution_id, l.approval_id ORDER BY l.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
             ), 20) AS moved_approval
         FROM lines l
         WHERE l.approval_id IS NOT NULL
@@ -489,8 +489,10 @@ SET work_mem = '256MB'
 -- Joins are of the batch with itself, with arrays as small, or with rows found by arrays of keys. A plan is kept for the
 -- next batch, which may be of another size: with nested loops it would be quadratic in it, and a merge would sort rows of
 -- 119 columns. Plans are kept, not forced anew: that would plan the check of each event's reference to its head, too.
+-- A table that is small now may have grown by the next batch: no plan scans one.
 SET enable_nestloop = off
 SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 -- Stores a batch and moves heads and projections; the caller holds the locks.
 DECLARE
@@ -498,14 +500,18 @@ DECLARE
     execution_ids uuid[];
     heads execution_heads[];
     budgeted boolean;
+    ordered boolean;
     prepared record;
     digests digested;
 BEGIN
     SELECT
         array_agg(DISTINCT g.event_type COLLATE "C"), array_agg(DISTINCT g.execution_id),
-        bool_or(num_nonnulls(g.budget_usd, g.budget_tokens) > 0)
-    INTO types, execution_ids, budgeted
+        bool_or(num_nonnulls(g.budget_usd, g.budget_tokens) > 0), bool_and(g.ordinal >= 0)
+    INTO types, execution_ids, budgeted, ordered
     FROM unnest(given) g;
+    IF NOT ordered THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'ordinal: must be 0 or more';
+    END IF;
     heads := ARRAY(SELECT h FROM execution_heads h WHERE h.id = ANY (execution_ids));
     IF 'TokensUpdated' = ANY (types) AND (
         budgeted OR EXISTS (

@@ -107,7 +107,7 @@ END $$;
 CREATE FUNCTION execution_moves(moves event_move[], ends text[])
 RETURNS TABLE (
     execution_id uuid, created boolean, state text, context_changes context_change[], current_step_id uuid,
-    dispatched uuid[], steps_done uuid[], approvals bigint, approved_by text, total_cost numeric, estimated_cost numeric,
+    steps_done uuid[], approvals bigint, approved_by text, total_cost numeric, estimated_cost numeric,
     spent_tokens bigint, events jsonb, output_data jsonb, error_message text, error_details jsonb,
     started_at timestamptz, paused_at timestamptz, resumed_at timestamptz, ended_at timestamptz
 )
@@ -124,7 +124,6 @@ LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
             CASE e.event_type WHEN 'ContextUpdated' THEN (e.payload -> 'patch')::jsonb END
         )::context_change ORDER BY e.sequence) FILTER (WHERE e.event_type = 'ContextUpdated' OR s.step_order IS NOT NULL),
         (array_agg(e.step_id ORDER BY e.sequence DESC) FILTER (WHERE e.event_type = 'StepDispatched'))[1],
-        array_agg(e.step_id) FILTER (WHERE e.event_type = 'StepDispatched'),
         array_agg(e.step_id) FILTER (WHERE e.event_type IN ('StepCompleted', 'StepSkipped')),
         count(*) FILTER (WHERE e.event_type = 'ApprovalRequested')
             - count(*) FILTER (WHERE e.event_type = 'ApprovalApplied'),
@@ -276,7 +275,8 @@ BEGIN
         UPDATE workflow_approvals a SET
             status = e.decision, decided_at = e.occurred_at, decided_by = e.operator_id, comment = e.decision_comment
         FROM unnest(whole) e
-        WHERE a.execution_id = ANY (execution_ids) AND e.event_type = 'ApprovalApplied' AND a.id = e.approval_id;
+        WHERE a.execution_id = ANY (execution_ids) AND e.event_type = 'ApprovalApplied' AND a.id = e.approval_id
+            AND a.execution_id = e.execution_id;
     END IF;
 
     IF 'ArtifactRecorded' = ANY (types) THEN
@@ -393,12 +393,14 @@ BEGIN
             ended_at = coalesce(x.ended_at, m.ended_at)
         FROM execution_moves(moves, ends) m
         JOIN (SELECT * FROM workflow_executions WHERE id = ANY (execution_ids)) old ON old.id = m.execution_id
+        LEFT JOIN (
+            SELECT s.execution_id, count(*) AS added FROM workflow_steps s
+            WHERE s.id = ANY (new_steps) AND s.parent_step_id IS NULL
+            GROUP BY s.execution_id
+        ) n ON n.execution_id = m.execution_id
         CROSS JOIN LATERAL (
             SELECT
-                old.total_steps + (
-                    SELECT count(*) FROM workflow_steps s WHERE s.id = ANY (m.dispatched) AND s.id = ANY (new_steps)
-                        AND s.parent_step_id IS NULL
-                ) AS total,
+                old.total_steps + coalesce(n.added, 0) AS total,
                 -- Counted anew only at an end, which skips what is pending: a recount at each step would be quadratic.
                 CASE
                     WHEN m.ended_at IS NOT NULL THEN (

@@ -391,7 +391,7 @@ BEGIN
         SELECT
             l.ordinal,
             substr(max(marked(l.ordinal, l.approval_to)) OVER (
-                PARTITION BY l.approval_id ORDER BY l.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                PARTITION BY l.execution_id, l.approval_id ORDER BY l.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
             ), 20) AS moved_approval
         FROM lines l
         WHERE l.approval_id IS NOT NULL
@@ -718,8 +718,10 @@ SET work_mem = '256MB'
 -- Joins are of the batch with itself, with arrays as small, or with rows found by arrays of keys. A plan is kept for the
 -- next batch, which may be of another size: with nested loops it would be quadratic in it, and a merge would sort rows of
 -- 119 columns. Plans are kept, not forced anew: that would plan the check of each event's reference to its head, too.
+-- A table that is small now may have grown by the next batch: no plan scans one.
 SET enable_nestloop = off
 SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 -- Stores a batch and moves heads and projections; the caller holds the locks.
 DECLARE
@@ -727,14 +729,18 @@ DECLARE
     execution_ids uuid[];
     heads execution_heads[];
     budgeted boolean;
+    ordered boolean;
     prepared record;
     digests digested;
 BEGIN
     SELECT
         array_agg(DISTINCT g.event_type COLLATE "C"), array_agg(DISTINCT g.execution_id),
-        bool_or(num_nonnulls(g.budget_usd, g.budget_tokens) > 0)
-    INTO types, execution_ids, budgeted
+        bool_or(num_nonnulls(g.budget_usd, g.budget_tokens) > 0), bool_and(g.ordinal >= 0)
+    INTO types, execution_ids, budgeted, ordered
     FROM unnest(given) g;
+    IF NOT ordered THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'ordinal: must be 0 or more';
+    END IF;
     heads := ARRAY(SELECT h FROM execution_heads h WHERE h.id = ANY (execution_ids));
     IF 'TokensUpdated' = ANY (types) AND (
         budgeted OR EXISTS (
@@ -1043,7 +1049,7 @@ END $$;
 CREATE FUNCTION execution_moves(moves event_move[], ends text[])
 RETURNS TABLE (
     execution_id uuid, created boolean, state text, context_changes context_change[], current_step_id uuid,
-    dispatched uuid[], steps_done uuid[], approvals bigint, approved_by text, total_cost numeric, estimated_cost numeric,
+    steps_done uuid[], approvals bigint, approved_by text, total_cost numeric, estimated_cost numeric,
     spent_tokens bigint, events jsonb, output_data jsonb, error_message text, error_details jsonb,
     started_at timestamptz, paused_at timestamptz, resumed_at timestamptz, ended_at timestamptz
 )
@@ -1060,7 +1066,6 @@ LANGUAGE sql STABLE SET search_path = ledger, pg_temp AS $$
             CASE e.event_type WHEN 'ContextUpdated' THEN (e.payload -> 'patch')::jsonb END
         )::context_change ORDER BY e.sequence) FILTER (WHERE e.event_type = 'ContextUpdated' OR s.step_order IS NOT NULL),
         (array_agg(e.step_id ORDER BY e.sequence DESC) FILTER (WHERE e.event_type = 'StepDispatched'))[1],
-        array_agg(e.step_id) FILTER (WHERE e.event_type = 'StepDispatched'),
         array_agg(e.step_id) FILTER (WHERE e.event_type IN ('StepCompleted', 'StepSkipped')),
         count(*) FILTER (WHERE e.event_type = 'ApprovalRequested')
             - count(*) FILTER (WHERE e.event_type = 'ApprovalApplied'),
@@ -1212,7 +1217,8 @@ BEGIN
         UPDATE workflow_approvals a SET
             status = e.decision, decided_at = e.occurred_at, decided_by = e.operator_id, comment = e.decision_comment
         FROM unnest(whole) e
-        WHERE a.execution_id = ANY (execution_ids) AND e.event_type = 'ApprovalApplied' AND a.id = e.approval_id;
+        WHERE a.execution_id = ANY (execution_ids) AND e.event_type = 'ApprovalApplied' AND a.id = e.approval_id
+            AND a.execution_id = e.execution_id;
     END IF;
 
     IF 'ArtifactRecorded' = ANY (types) THEN
@@ -1329,12 +1335,14 @@ BEGIN
             ended_at = coalesce(x.ended_at, m.ended_at)
         FROM execution_moves(moves, ends) m
         JOIN (SELECT * FROM workflow_executions WHERE id = ANY (execution_ids)) old ON old.id = m.execution_id
+        LEFT JOIN (
+            SELECT s.execution_id, count(*) AS added FROM workflow_steps s
+            WHERE s.id = ANY (new_steps) AND s.parent_step_id IS NULL
+            GROUP BY s.execution_id
+        ) n ON n.execution_id = m.execution_id
         CROSS JOIN LATERAL (
             SELECT
-                old.total_steps + (
-                    SELECT count(*) FROM workflow_steps s WHERE s.id = ANY (m.dispatched) AND s.id = ANY (new_steps)
-                        AND s.parent_step_id IS NULL
-                ) AS total,
+                old.total_steps + coalesce(n.added, 0) AS total,
                 -- Counted anew only at an end, which skips what is pending: a recount at each step would be quadratic.
                 CASE
                     WHEN m.ended_at IS NOT NULL THEN (
