@@ -82,12 +82,14 @@ def test_wrong_use_is_one_line_and_exit_code_2(arguments: list[str], capfd: pyte
     assert answer.err.count("\n") == 1
 
 
+@pytest.mark.mission("B6")
 def test_migrate_check_says_yes_to_a_migrated_database(cli: CommandLine) -> None:
     answer = cli("migrate", "--check", "--json")
     assert answer.code == 0
     assert answer.data["ok"] is True
 
 
+@pytest.mark.mission("B6")
 def test_migrate_check_says_no_to_an_empty_database(
     cli: CommandLine, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

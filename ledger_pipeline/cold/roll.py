@@ -6,11 +6,13 @@ them once more and drops them in the transaction that makes the files the truth.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -32,7 +34,7 @@ from ledger_pipeline.cold.write import write_week
 from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput
 from ledger_pipeline.events.columns import week_of
 from ledger_pipeline.events.schema import SCHEMA_VERSION
-from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.hot.database import Connection, connect_like, translated
 from ledger_pipeline.hot.leaves import WEEKS_AHEAD, make_leaves
 from ledger_pipeline.settings import Settings
 
@@ -106,7 +108,7 @@ def roll(
             _close(connection, due[-1], now)  # and with it every earlier one: appends wait once
             due = due_weeks(connection, now, hot_days)  # with what came into an older week until it was closed
         weeks = sorted({*unfinished_weeks(connection), *due})
-        rolled = [_roll_one(connection, settings, week, now, progress) for week in weeks]
+        rolled = _roll_in_order(connection, settings, weeks, now, progress)
         drop_empty_leaves(connection)
     return rolled
 
@@ -132,9 +134,7 @@ def roll_week(
         raise InvalidInput(f"week: {week} is not old enough at {now.isoformat()}; the last week that is: {last_due}")
     with own_transactions(connection), translated(), _only_roll(connection):
         hot = connection.execute("SELECT week FROM hot_weeks(%s) AS week ORDER BY week", (week - WEEK,)).fetchall()
-        for row in hot:
-            _roll_one(connection, settings, row["week"], now, progress)
-        return _roll_one(connection, settings, week, now, progress)
+        return _roll_in_order(connection, settings, [*(row["week"] for row in hot), week], now, progress)[-1]
 
 
 def orphans(connection: Connection, settings: Settings, *, remove: bool = False) -> list[Orphan]:
@@ -166,26 +166,62 @@ def drop_empty_leaves(connection: Connection) -> int:
             dropped += row["dropped"]
 
 
-def _roll_one(
+def _roll_in_order(
+    connection: Connection, settings: Settings, weeks: list[date], now: datetime, progress: Progress | None
+) -> list[RolledWeek]:
+    """Rolls weeks in their order; while one is verified, the next is written already."""
+    rolled: list[RolledWeek] = []
+    with ExitStack() as resources:
+        writing = resources.enter_context(connect_like(connection)) if len(weeks) > 1 else connection
+        # Left before the connection closes: a week half written is finished, or left for the next roll.
+        ahead = resources.enter_context(ThreadPoolExecutor(1, "next-week"))
+
+        def prepare(week: date) -> "_Prepared":
+            return _prepare(writing, settings, week, now, progress)
+
+        following = iter(weeks)
+        under_way = deque(ahead.submit(prepare, week) for week in islice(following, 1))
+        while under_way:
+            prepared = under_way.popleft().result()
+            under_way.extend(ahead.submit(prepare, week) for week in islice(following, 1))
+            rolled.append(_finish(connection, settings, prepared, progress))
+    return rolled
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A week whose files are written; `row` is None when it has no events."""
+
+    week: date
+    row: RolledWeekRow | None
+    write_seconds: float = 0.0
+
+
+def _prepare(
     connection: Connection, settings: Settings, week: date, now: datetime, progress: Progress | None
-) -> RolledWeek:
+) -> _Prepared:
+    """Seals a week and writes its files, unless that has been done."""
     row = _sealed(connection, week, now)
+    if row is None or row.state is WeekState.COMMITTED:
+        return _Prepared(week, row)
+    report = _reporter(progress, row)
+    report(WeekState.SEALED, 0)
+    began = time.monotonic()
+    if row.state is WeekState.SEALED or not _files_are_whole(settings, row):
+        row = _written(connection, settings, row, lambda events: report(WeekState.SEALED, events))
+    return _Prepared(week, row, time.monotonic() - began)
+
+
+def _finish(connection: Connection, settings: Settings, prepared: _Prepared, progress: Progress | None) -> RolledWeek:
+    """Verifies a week's files and commits it, unless that has been done."""
+    row = prepared.row
     if row is None:
-        return RolledWeek(week, 0, 0, 0)
-    written = verified = committed = 0.0
-    of_events = row.events
-
-    def report(state: WeekState, events: int) -> None:
-        if progress:
-            progress(RollProgress(week, state, events, of_events))
-
+        return RolledWeek(prepared.week, 0, 0, 0)
+    report = _reporter(progress, row)
+    verified = committed = 0.0
     if row.state is not WeekState.COMMITTED:
-        report(WeekState.SEALED, 0)
-        began = time.monotonic()
-        if row.state is WeekState.SEALED or not _files_are_whole(settings, row):
-            row = _written(connection, settings, row, lambda events: report(WeekState.SEALED, events))
         report(WeekState.WRITTEN, row.events)
-        written, began = time.monotonic() - began, time.monotonic()
+        began = time.monotonic()
         if row.state is WeekState.WRITTEN:
             row = _verified(connection, settings, row)
         report(WeekState.VERIFIED, row.events)
@@ -193,7 +229,15 @@ def _roll_one(
         row = _committed(connection, row)
         committed = time.monotonic() - began
     report(WeekState.COMMITTED, row.events)
-    return RolledWeek(week, row.events, row.bytes, len(row.files), written, verified, committed)
+    return RolledWeek(row.week, row.events, row.bytes, len(row.files), prepared.write_seconds, verified, committed)
+
+
+def _reporter(progress: Progress | None, row: RolledWeekRow) -> Callable[[WeekState, int], None]:
+    def report(state: WeekState, events: int) -> None:
+        if progress:
+            progress(RollProgress(row.week, state, events, row.events))
+
+    return report
 
 
 def _sealed(connection: Connection, week: date, now: datetime) -> RolledWeekRow | None:
@@ -258,11 +302,7 @@ def _files_are_whole(settings: Settings, row: RolledWeekRow) -> bool:
 
 
 def _verified(connection: Connection, settings: Settings, row: RolledWeekRow) -> RolledWeekRow:
-    # The database judges its rows while we judge the files.
-    with ThreadPoolExecutor(1, "hot-root") as aside:
-        hot = aside.submit(connection.execute, "SELECT judge_hot_rows(%s, %s)", (row.week, row.fencing_token))
-        events, root = verify_files(settings.cold_dir, row.week, row.files)
-        hot.result()
+    events, root = verify_files(settings.cold_dir, row.week, row.files)
     marked = connection.execute(
         "SELECT * FROM mark_verified(%s, %s, %s, %s)", (row.week, row.fencing_token, events, root)
     ).fetchone()

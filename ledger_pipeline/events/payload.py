@@ -17,7 +17,7 @@ MAX_NESTING = 200
 
 
 def _faults(value: Any, path: str, depth: int = 0) -> str | None:
-    if depth > MAX_NESTING:
+    if depth >= MAX_NESTING and isinstance(value, (dict, list, tuple)):
         return f"payload: is nested deeper than {MAX_NESTING} levels"
     if isinstance(value, str):
         if "\x00" in value:

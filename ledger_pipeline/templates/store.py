@@ -54,7 +54,8 @@ class Templates:
     def get(self, template: UUID | str, *, drive_id: UUID | None = None, version: int | str | None = None) -> Template:
         """A template by id or by name, at a version by number or tag, by default the current one.
 
-        Raises NotFound, and InvalidInput for a name that several drives have when none is given.
+        Without a drive, a name means the template without one, if there is such. Raises NotFound, and InvalidInput for a
+        name that several drives have when none is given.
         """
         template_id = _as_id(template)
         drive_id = id_or_none("drive_id", drive_id)
@@ -72,7 +73,7 @@ class Templates:
         where = f" in drive {drive_id}" if drive_id else ""
         if not found:
             raise NotFound(f"template {template} does not exist{where}")
-        if len(found) > 1:
+        if len(found) > 1 and found[0]["drive_id"] is not None:
             raise InvalidInput(f"template: {template!r} is the name of several; say which drive_id")
         row: dict[str, Any] = found[0]
         if row["version_number"] is None:

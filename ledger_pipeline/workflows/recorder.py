@@ -7,9 +7,10 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from ledger_pipeline.arguments import id_of, time_of
-from ledger_pipeline.errors import SequenceConflict
+from ledger_pipeline.errors import NotFound, SequenceConflict
 from ledger_pipeline.events.catalogue import Event
-from ledger_pipeline.events.state import ExecutionState
+from ledger_pipeline.events.fold import fold_all
+from ledger_pipeline.events.state import ExecutionState, initial
 from ledger_pipeline.hot.append import Appended
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.workflows.answers import Recorded
@@ -53,6 +54,13 @@ class Recorder:
     def state(self, execution_id: UUID) -> ExecutionState:
         """The execution's state; raises NotFound."""
         return stored_state(self.connection, id_of("execution_id", execution_id))
+
+    def state_of_any(self, execution_id: UUID) -> ExecutionState:
+        """The execution's state, of a pruned one from its events; raises NotFound."""
+        try:
+            return self.state(execution_id)
+        except NotFound:
+            return fold_all(initial(), self.store.events(execution_id))
 
     def last_event(self, execution_id: UUID, event_type: str) -> dict[str, Any] | None:
         """The row of an execution's last event of a type: from the hot store or, where it has none, from the cold."""

@@ -134,7 +134,7 @@ class StartCommands(Commands):
         at: datetime | None = None,
     ) -> Started:
         """Runs a failed, timed out, aborted or cancelled execution again: a new one with the same plan and input."""
-        starting.check_rerun(self.state(execution_id))
+        starting.check_rerun(self._recorder.state_of_any(execution_id))
         created = self._recorder.last_event(execution_id, "WorkflowCreated")
         if created is None:
             raise NotFound(f"execution_id: the first event of {execution_id} can't be read")

@@ -182,5 +182,5 @@ class StepCommands(StartCommands):
     def collect_child(self, execution_id: UUID, step: StepRef, *, at: datetime | None = None) -> Recorded:
         """Ends a workflow link as its child execution has ended: with its output, or with its error."""
         linked = closing.linked_step(self.state(execution_id), step)
-        child = self.state(UUID(linked.child_execution_id))
+        child = self._recorder.state_of_any(UUID(linked.child_execution_id))
         return self._run(execution_id, at, partial(closing.collect_child, reference=linked.id, child=child))

@@ -19,6 +19,7 @@ from ledger_pipeline.hot.artifacts import StoredArtifact, check_source, content_
 from ledger_pipeline.workflows import closing, ending, facts, waiting
 from ledger_pipeline.workflows.answers import Recorded
 from ledger_pipeline.workflows.limits import Overdue, overdue
+from ledger_pipeline.workflows.recording import Recording
 from ledger_pipeline.workflows.references import StepRef
 from ledger_pipeline.workflows.step_commands import StepCommands
 
@@ -57,13 +58,15 @@ class Workflows(StepCommands):
 
     def receive_input(self, execution_id: UUID, user_input: Any, *, at: datetime | None = None) -> Recorded:
         """Takes the input that was asked for, checked against the schema it was asked with; the execution goes on."""
-        asked = self._recorder.last_event(execution_id, "InputRequested")
-        if asked is None:
-            raise InvalidInput("user_input: this execution has not asked for any")
-        schema = waiting.requested_schema(asked)
-        command = partial(
-            waiting.receive_input, value=user_input, asked_step=UUID(str(asked["step_id"])), schema=schema
-        )
+
+        def command(recording: Recording) -> None:
+            # Read after the state, and anew with it: the answer belongs to what is asked when it is stored.
+            asked = self._recorder.last_event(execution_id, "InputRequested")
+            if asked is None:
+                raise InvalidInput("user_input: this execution has not asked for any")
+            step = UUID(str(asked["step_id"]))
+            waiting.receive_input(recording, user_input, step, waiting.requested_schema(asked))
+
         return self._run(execution_id, at, command)
 
     def request_approval(
@@ -227,7 +230,10 @@ class Workflows(StepCommands):
         """
         recorded: list[Overdue] = []
         refused: list[tuple[Overdue, LedgerError]] = []
-        for each in overdue(self._connection, now, most):
+        # Those that are refused for good stay overdue: they must not keep the others from being looked at.
+        for each in overdue(self._connection, now, most * 10):
+            if len(recorded) >= most:
+                break
             try:
                 if each.call_id is None:
                     reason = f"ran longer than its limit of {each.limit_seconds // 60} minutes"
@@ -239,6 +245,6 @@ class Workflows(StepCommands):
                 recorded.append(each)
             except InvalidTransition:
                 continue
-            except (InvalidInput, NotFound) as error:
+            except LedgerError as error:
                 refused.append((each, error))
         return recorded, refused

@@ -539,6 +539,7 @@ def test_an_event_without_a_place_of_its_own_is_refused(connection: Connection, 
         connection.execute("SELECT append(%s, %s::json)", (running_execution, json.dumps(given)))
 
 
+@pytest.mark.mission("A2")
 def test_a_value_in_a_column_of_another_type_is_refused_in_bulk_too(
     connection: Connection, running_execution: UUID
 ) -> None:

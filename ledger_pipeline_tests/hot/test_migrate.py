@@ -47,6 +47,7 @@ def test_a_half_migrated_database_is_named(empty_database_url: str) -> None:
             call()
 
 
+@pytest.mark.mission("B6")
 def test_a_newer_database_is_refused(ledger_url: str) -> None:
     with connect(ledger_url, autocommit=True) as connection:
         connection.execute("UPDATE public.ledger_schema_version SET version_num = '9999'")

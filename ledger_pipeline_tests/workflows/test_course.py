@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from ledger_pipeline import Ledger
-from ledger_pipeline.errors import SequenceConflict
+from ledger_pipeline.errors import SchemaViolation, SequenceConflict
 from ledger_pipeline.events.state import ExecutionState
 from ledger_pipeline.workflows.workflows import Workflows
 from ledger_pipeline_tests.workflows.conftest import Place, Save
@@ -582,6 +582,40 @@ def test_a_command_is_judged_anew_when_another_came_in_between(
     with pytest.raises(SequenceConflict):
         workflows.update_context(execution_id, {"a": 1})
     assert "a" not in replayed(execution_id).accumulated_context
+
+
+def test_an_answer_belongs_to_what_is_asked_when_it_is_stored(
+    ledger: Ledger, workflows: Workflows, replayed: Replayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = start(workflows, action("first"), action("second"))
+    workflows.request_input(execution_id, "first", schema={"type": "string"})
+    append, faster = ledger.append, [True]
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        if faster and faster.pop():
+            workflows.receive_input(execution_id, "early")
+            workflows.request_input(execution_id, "second", schema={"type": "integer"})
+        return append(*args, **kwargs)
+
+    monkeypatch.setattr(ledger, "append", late)
+    with pytest.raises(SchemaViolation, match="is not of type 'integer'"):
+        workflows.receive_input(execution_id, "late")
+
+    given = {step.step_name: step.user_input for step in replayed(execution_id).steps.values()}
+    assert given == {"first": "early", "second": None}
+    assert replayed(execution_id).status == "paused"
+
+
+def test_without_a_drive_a_name_means_the_template_without_one(
+    ledger: Ledger, workflows: Workflows, save: Save, replayed: Replayed
+) -> None:
+    name = f"kid_{uuid.uuid4().hex}"
+    save(name=name, steps=[])
+    alone = ledger.templates.save({"name": name, "steps": [action("only")]}).template_id
+    execution_id = start(workflows, {"name": "link", "type": "workflow_link", "workflow_name": name})
+    child = workflows.dispatch(execution_id, "link").child_execution_id
+    assert child is not None
+    assert replayed(child).template_id == str(alone)
 
 
 def test_branches_that_end_at_the_same_time_end_their_step_once(

@@ -19,4 +19,6 @@ WHERE CASE
     ELSE t.name = %(name)s
 END
 AND (%(drive_id)s::uuid IS NULL OR t.drive_id = %(drive_id)s)
+-- The one without a drive comes first: where no drive is said, it is meant.
+ORDER BY t.drive_id IS NOT NULL
 LIMIT 2

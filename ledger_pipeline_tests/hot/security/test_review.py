@@ -35,7 +35,6 @@ REVIEWED: dict[str, set[str]] = {
     "close_week": {C},
     "seal_week": {C},
     "mark_written": {C},
-    "judge_hot_rows": {C},
     "mark_verified": {C},
     "commit_week": {C},
     "drop_empty_leaves": {C},

@@ -309,7 +309,7 @@ BEGIN
             payload_fault(g.event_type, coalesce(g.payload, '{}')::jsonb),
             -- A bound of our own, so that no reader's stack decides what can be replayed.
             CASE WHEN length(g.payload) - length(translate(g.payload, '{[', '')) > 200
-                AND g.payload::jsonb @? '$.**{201}' THEN 'payload: is nested deeper than 200 levels' END) AS fault
+                AND g.payload::jsonb @? 'strict $.**{200} ? (@.type() == "object" || @.type() == "array")' THEN 'payload: is nested deeper than 200 levels' END) AS fault
         FROM unnest(given) g
         WHERE g.payload <> '{}' OR g.event_type = 'ContextUpdated'
     ) f
