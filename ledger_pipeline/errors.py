@@ -38,10 +38,34 @@ class InvalidTemplate(InvalidInput):
     code = "invalid_template"
 
 
-class InvalidReference(InvalidInput):
-    """Input that names a step, call, approval or other thing that is not of this execution."""
+class InvalidIdentifier(InvalidInput):
+    """An id that is no UUID, or a name that is no text."""
 
-    code = "invalid_reference"
+    code = "invalid_identifier"
+
+
+class InvalidFilter(InvalidInput):
+    """A filter that the answer doesn't have, or a value that it can't have."""
+
+    code = "invalid_filter"
+
+
+class InvalidPageSize(InvalidInput):
+    """A page of more items than are given at once, or of none."""
+
+    code = "invalid_page_size"
+
+
+class InvalidCursor(InvalidInput):
+    """A cursor that no page of this answer, asked with these filters, has given."""
+
+    code = "invalid_cursor"
+
+
+class DeletionRefused(InvalidInput):
+    """A deletion, or a change, of what the ledger keeps: events, versions, executions with events in the hot store."""
+
+    code = "deletion_refused"
 
 
 class FaultyInput(InvalidInput):
@@ -73,13 +97,19 @@ class VersionConflict(InvalidInput):
 
 
 class AppendRefused(InvalidInput):
-    """An append that the ledger refuses as a whole: a wrong transition, reference, time or sequence."""
+    """What the ledger refuses as a whole when it would be stored: a wrong time, for one; see the kinds below."""
 
     code = "append_refused"
 
 
+class InvalidReference(AppendRefused):
+    """Input that names a step, call, approval, drive, user or other thing that isn't there, or that is taken."""
+
+    code = "invalid_reference"
+
+
 class InvalidTransition(AppendRefused):
-    """A command that the execution's state does not allow now: the message says what it allows."""
+    """A command or an event that the execution's state does not allow now: the message says what it allows."""
 
     code = "invalid_transition"
 
@@ -88,6 +118,12 @@ class SequenceConflict(AppendRefused):
     """The execution's last sequence is not the one that the caller expected: read again, then retry."""
 
     code = "sequence_conflict"
+
+
+class IdempotencyConflict(AppendRefused):
+    """An idempotency key that was used for another request."""
+
+    code = "idempotency_conflict"
 
 
 class NotFound(LedgerError):

@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from uuid import UUID
 
+from ledger_pipeline.arguments import id_of, shown, time_of
 from ledger_pipeline.errors import InvalidInput, NotFound, SchemaMismatch
 from ledger_pipeline.events import Event, TokensUpdated
 from ledger_pipeline.hot.acting import act_for, act_like
-from ledger_pipeline.hot.append import Appended, append, append_many, hash_of_request
-from ledger_pipeline.hot.database import Connection, connect
+from ledger_pipeline.hot.append import Appended, append, append_many, checked_events, hash_of_request
+from ledger_pipeline.hot.database import Connection, connect, translated
 from ledger_pipeline.hot.leaves import make_leaves_ahead, may_make_leaves
 from ledger_pipeline.hot.revision import REVISION, check, current_revision
 from ledger_pipeline.hot.server import EmbeddedServer, check_connection
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from ledger_pipeline.cold.prune import Pruned
     from ledger_pipeline.events.state import ExecutionState
+    from ledger_pipeline.hot.directory import People
     from ledger_pipeline.ingest.seed.scenarios import Seeded
     from ledger_pipeline.queries.answers import Queries
     from ledger_pipeline.replay.check_projections import ProjectionReport
@@ -169,6 +171,7 @@ class Ledger:
         idempotency_key: str | None = None,
     ) -> Appended:
         """Prices and stores events of one execution, all or none; see `hot.append.append`."""
+        events = checked_events(events)
         return append(
             self.connection,
             execution_id,
@@ -192,6 +195,13 @@ class Ledger:
 
         return Templates(self.connection)
 
+    @property
+    def people(self) -> "People":
+        """Customers, users, agents, drives and the drives' members."""
+        from ledger_pipeline.hot.directory import People
+
+        return People(self.connection)
+
     @cached_property
     def workflows(self) -> "Workflows":
         """The commands by which an application runs workflows."""
@@ -203,12 +213,17 @@ class Ledger:
 
     def events(self, execution_id: UUID) -> Iterator[dict[str, Any]]:
         """An execution's event rows in sequence, hot and cold; raises NotFound for an unknown execution."""
+        wanted = id_of("execution_id", execution_id)
+        with translated():
+            known = self.connection.execute("SELECT FROM execution_heads WHERE id = %s", (wanted,)).rowcount
+        if not known:
+            raise NotFound(f"execution {wanted} does not exist")
+        return self._events(wanted)
+
+    def _events(self, execution_id: UUID) -> Iterator[dict[str, Any]]:
         from ledger_pipeline.cold.reader import execution_events
 
-        known = self.connection.execute("SELECT FROM execution_heads WHERE id = %s", (execution_id,)).rowcount
-        if not known:
-            raise NotFound(f"execution {execution_id} does not exist")
-        with self._session() as reading:
+        with translated(), self._session() as reading:
             yield from execution_events(reading, self.settings.cold_dir, execution_id)
 
     def replay(
@@ -217,8 +232,12 @@ class Ledger:
         """The execution's state as of an event or an instant, hot and cold alike; see `replay.replay`."""
         from ledger_pipeline.replay.replay import replay
 
+        wanted = id_of("execution_id", execution_id)
+        if as_of is not None and (isinstance(as_of, bool) or not isinstance(as_of, (int, datetime))):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidInput(f"as_of: is {shown(as_of)}; allowed: a sequence or a datetime with its time zone")
+        known_at = None if known_at is None else time_of("known_at", known_at)
         with self._session() as reading:
-            return replay(reading, self.settings.cold_dir, execution_id, as_of=as_of, known_at=known_at)
+            return replay(reading, self.settings.cold_dir, wanted, as_of=as_of, known_at=known_at)
 
     def verify(self, progress: Callable[..., None] | None = None) -> "Report":
         """Re-hashes everything stored, hot and cold."""

@@ -42,6 +42,26 @@ class Place(click.ParamType["int | datetime"]):
         return AwareTime().convert(value, param, ctx)
 
 
+class JsonObject(click.ParamType["dict[str, Any]"]):
+    """A JSON object, its numbers exact."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """The object."""
+        from ledger_pipeline.events.fold import parse_json
+
+        if isinstance(value, dict):
+            return value  # pyright: ignore[reportUnknownVariableType]
+        try:
+            parsed = parse_json(value)
+        except (ValueError, RecursionError):
+            self.fail(f"{value[:80]!r} is no JSON", param, ctx)
+        if not isinstance(parsed, dict):
+            self.fail(f"{value[:80]!r} is no JSON object, such as {{}}", param, ctx)
+        return parsed
+
+
 def now_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--now T`: what the command takes for the present; read from the clock only here, at the edge."""
     return click.option(

@@ -20,6 +20,8 @@ _TEMPORARY_SUFFIX = ".part"
 class ColdStoreUnwritable(LedgerError):
     """The cold store's folder takes no file: full, missing or not ours to write."""
 
+    code = "cold_store_unwritable"
+
 
 @dataclass(frozen=True)
 class Orphan:

@@ -42,6 +42,8 @@ _reading: WeakSet[Connection] = WeakSet()
 class EventsMissing(LedgerError):
     """Events that the execution's head counts are neither hot nor cold: run `ledger-pipeline verify`."""
 
+    code = "events_missing"
+
 
 @contextmanager
 def open_read(connection: Connection) -> Generator[None]:

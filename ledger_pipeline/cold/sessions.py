@@ -20,6 +20,8 @@ SEAL_LOCK, CHECKPOINT_LOCK, ROLL_LOCK = 2000, 2001, 2003
 class Held(LedgerError):
     """Something did not become free in time; the message names the session that holds it."""
 
+    code = "held"
+
 
 @contextmanager
 def own_transactions(connection: Connection) -> Generator[None]:

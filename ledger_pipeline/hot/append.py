@@ -14,8 +14,10 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg import sql
 
+from ledger_pipeline.arguments import id_of, shown, text_or_none, whole_or_none
 from ledger_pipeline.errors import InvalidInput
-from ledger_pipeline.events.catalogue import CLIENT_COLUMNS, Event
+from ledger_pipeline.events.catalogue import CLIENT_COLUMNS, EVENT_COLUMNS, Event
+from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.hot.database import Connection, connect_like, translated
 from ledger_pipeline.hot.leaves import make_leaves
 
@@ -23,6 +25,7 @@ MAX_BATCH = 50_000
 BATCH = 10_000
 """Events a transaction, unless a caller says otherwise: more make it hold its locks longer, and no quicker."""
 _NO_EXECUTION = "execution_id: is missing; each event of a bulk append names its execution"
+_IDS = tuple(name for name in CLIENT_COLUMNS if EVENT_COLUMNS[name] is ColumnKind.UUID)
 ORDINAL_STEP = 4
 """Distance of two events' ordinals: the database puts budget breaches between them."""
 
@@ -38,8 +41,29 @@ class Appended:
 
 
 def _rows(events: Iterable[Event | Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    for event in events:
-        yield event.to_row() if isinstance(event, Event) else event
+    for nth, event in enumerate(events):
+        if isinstance(event, Event):
+            yield event.to_row()
+        elif isinstance(event, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  callers are not all typed
+            yield event
+        else:
+            raise InvalidInput(f"events[{nth}]: is {shown(event)}; allowed: an event or its row")
+
+
+def checked_events(events: Sequence[Event | Mapping[str, Any]]) -> list[Event | Mapping[str, Any]]:
+    """Events of one request; raises InvalidInput for what is none, and for an id in a row that is none."""
+    if isinstance(events, (str, bytes, Mapping)) or not isinstance(events, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidInput(f"events: is {shown(events)}; allowed: a list of events")
+    given = list(events)
+    for nth, event in enumerate(given):
+        if isinstance(event, Event):
+            continue  # its class has checked its ids
+        if not isinstance(event, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidInput(f"events[{nth}]: is {shown(event)}; allowed: an event or its row")
+        for name in _IDS:
+            if event.get(name) is not None:
+                id_of(f"events[{nth}].{name}", event[name])
+    return given
 
 
 def hash_of_request(events: Iterable[Event | Mapping[str, Any]]) -> bytes:
@@ -63,6 +87,10 @@ def append(
     it is another, AppendRefused for what the state machine or the schema forbids. `request_hash` tells a repetition of
     `idempotency_key` from another request; without it the events given here do.
     """
+    execution_id = id_of("execution_id", execution_id)
+    whole_or_none("expected_sequence", expected_sequence)
+    text_or_none("idempotency_key", idempotency_key)
+    events = checked_events(events)
     given = [
         {name: value for name, value in row.items() if value is not None}
         | {"execution_id": row.get("execution_id") or execution_id, "ordinal": nth * ORDINAL_STEP}
@@ -184,10 +212,7 @@ def _lane_of(row: Mapping[str, Any]) -> int:
     execution_id = row.get("execution_id")
     if execution_id is None:
         raise InvalidInput(_NO_EXECUTION)
-    try:
-        return (execution_id if isinstance(execution_id, UUID) else UUID(str(execution_id))).bytes[15] & 1
-    except ValueError:
-        raise InvalidInput(f"execution_id: {execution_id!r} is not a UUID") from None
+    return id_of("execution_id", execution_id).bytes[15] & 1
 
 
 def append_many(

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from ledger_pipeline.arguments import shown
 from ledger_pipeline.errors import ArtifactDamaged, InvalidInput
 
 _CHUNK = 1 << 20
@@ -32,6 +33,12 @@ class StoredArtifact:
 def content_type_of(name: str) -> str | None:
     """The content type that a file's name suggests; None when it suggests none."""
     return mimetypes.guess_type(name, strict=False)[0]
+
+
+def check_source(source: object) -> None:
+    """Raises InvalidInput for what no bytes can be copied from."""
+    if not isinstance(source, (bytes, Path)) and not callable(getattr(source, "read", None)):
+        raise InvalidInput(f"source: is {shown(source)}; allowed: bytes, a Path or a binary stream")
 
 
 def _place(folder: Path, sha256: str) -> Path:

@@ -1,5 +1,6 @@
 """Connections to the hot store, and its errors as the ledger's own."""
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -9,8 +10,12 @@ from psycopg.rows import DictRow, dict_row
 
 from ledger_pipeline.errors import (
     AppendRefused,
+    DeletionRefused,
     EpochMismatch,
+    IdempotencyConflict,
     InvalidInput,
+    InvalidReference,
+    InvalidTransition,
     LedgerError,
     PermissionDenied,
     SchemaMismatch,
@@ -21,13 +26,18 @@ from ledger_pipeline.errors import (
 type_of_state: dict[str, type[LedgerError]] = {
     "LG001": AppendRefused,
     "LG002": SequenceConflict,
-    "LG003": AppendRefused,
+    "LG003": IdempotencyConflict,
     "LG004": EpochMismatch,
     "LG005": LedgerError,
-    "LG006": AppendRefused,
+    "LG006": DeletionRefused,
     "LG007": PermissionDenied,
+    "LG008": InvalidTransition,
+    "LG009": InvalidReference,
 }
 """SQLSTATEs that our own functions raise."""
+
+_KEY = re.compile(r"^Key \((.*?)\)=\((.*)\) ")
+_COPIED = re.compile(r"^COPY append_staging, line \d+, column (\w+)", re.MULTILINE)
 
 Connection = psycopg.Connection[DictRow]
 
@@ -76,16 +86,19 @@ def translate(error: psycopg.Error) -> LedgerError | None:
     match error:
         case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedFunction() | psycopg.errors.InvalidSchemaName():
             return SchemaMismatch(f"{first_line(error)}: run `ledger-pipeline migrate`")
+        case psycopg.errors.ForeignKeyViolation() if first_line(error).startswith("update or delete"):
+            return DeletionRefused(f"{_key(error)} is still named in {error.diag.table_name}: delete that first")
         case psycopg.errors.ForeignKeyViolation():
-            return AppendRefused(f"{error.diag.message_detail or first_line(error)} ({error.diag.constraint_name})")
+            return InvalidReference(f"{_key(error)} is not known; allowed: one that the ledger has")
         case psycopg.errors.UniqueViolation():
-            return AppendRefused(f"{error.diag.message_detail or first_line(error)} ({error.diag.constraint_name})")
+            return InvalidReference(f"{_key(error)} is taken already; allowed: one that is not")
         case psycopg.errors.CheckViolation() if "no partition of relation" in str(error):
             return AppendRefused(f"{error.diag.message_detail}: the week has no table; run `ledger-pipeline migrate`")
         case psycopg.errors.IntegrityError():
             return AppendRefused(f"{first_line(error)} (column {error.diag.column_name or error.diag.constraint_name})")
         case psycopg.errors.DataError() | psycopg.errors.FeatureNotSupported():
-            return InvalidInput(first_line(error))
+            copied = _COPIED.search(error.diag.context or "")
+            return InvalidInput(f"{copied[1]}: {first_line(error)}" if copied else first_line(error))
         case psycopg.errors.InsufficientPrivilege():
             return PermissionDenied(first_line(error))
         case psycopg.OperationalError() if state[:4] == "57P0" or (
@@ -94,6 +107,15 @@ def translate(error: psycopg.Error) -> LedgerError | None:
             return ServerUnavailable(f"the connection to the database broke: {first_line(error)}")
         case _:
             return None
+
+
+def _key(error: psycopg.Error) -> str:
+    """The columns of the key that a constraint is about, and the value where the role may see it."""
+    named = _KEY.search(error.diag.message_detail or "")
+    if named:
+        return f"{named[1]}: {named[2]}"
+    table, constraint = error.diag.table_name or "", error.diag.constraint_name or "a key"
+    return f"{constraint.removeprefix(f'{table}_').removesuffix('_fkey').removesuffix('_key')}: what was given"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from ledger_pipeline.arguments import id_of, one_of
 from ledger_pipeline.errors import NotFound
 from ledger_pipeline.hot.database import Connection, translated
 
@@ -26,19 +27,21 @@ class Member:
     access: DriveAccess
 
 
-def set_member(connection: Connection, drive_id: UUID, user_id: UUID, access: DriveAccess) -> Member:
+def set_member(connection: Connection, drive_id: UUID | str, user_id: UUID | str, access: DriveAccess | str) -> Member:
     """Gives a user access to a drive, or another access than before; for those who administer it."""
+    member = Member(id_of("drive_id", drive_id), id_of("user_id", user_id), one_of("access", access, DriveAccess))
     with translated():
         connection.execute(
             "INSERT INTO drive_members (drive_id, user_id, access) VALUES (%s, %s, %s)"
             " ON CONFLICT (drive_id, user_id) DO UPDATE SET access = excluded.access",
-            (drive_id, user_id, access.value),
+            (member.drive_id, member.user_id, member.access),
         )
-    return Member(drive_id, user_id, access)
+    return member
 
 
-def remove_member(connection: Connection, drive_id: UUID, user_id: UUID) -> None:
+def remove_member(connection: Connection, drive_id: UUID | str, user_id: UUID | str) -> None:
     """Takes a user's access to a drive away; raises NotFound unless he is a member whom the caller may remove."""
+    drive_id, user_id = id_of("drive_id", drive_id), id_of("user_id", user_id)
     with translated():
         removed = connection.execute(
             "DELETE FROM drive_members WHERE drive_id = %s AND user_id = %s", (drive_id, user_id)
@@ -47,8 +50,9 @@ def remove_member(connection: Connection, drive_id: UUID, user_id: UUID) -> None
         raise NotFound(f"user_id: drive {drive_id} has no member {user_id} whom you may remove")
 
 
-def members(connection: Connection, drive_id: UUID) -> Sequence[Member]:
+def members(connection: Connection, drive_id: UUID | str) -> Sequence[Member]:
     """The members of a drive; none for a drive that may not be seen."""
+    drive_id = id_of("drive_id", drive_id)
     with translated():
         rows = connection.execute(
             "SELECT drive_id, user_id, access::text FROM drive_members WHERE drive_id = %s ORDER BY user_id",

@@ -13,8 +13,11 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ledger_pipeline.arguments import id_of, id_or_none, object_or_none, text_of, text_or_none
 from ledger_pipeline.errors import InvalidInput, NotFound
+from ledger_pipeline.events.payload import dump_payload
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.pages import check_size
 
 MAX_PAGE = 1000
 
@@ -78,9 +81,7 @@ def create_customer(
     metadata: Mapping[str, Any] | None = None,
 ) -> Customer:
     """Makes a customer, seen by the members of `drive_id`."""
-    return _create(
-        connection, Customer, name, drive_id=drive_id, contact=Jsonb(contact or {}), metadata=Jsonb(metadata or {})
-    )
+    return _create(connection, Customer, name, drive_id=drive_id, contact=contact, metadata=metadata)
 
 
 def create_user(
@@ -92,7 +93,7 @@ def create_user(
     metadata: Mapping[str, Any] | None = None,
 ) -> User:
     """Makes a user; sessions of the PostgreSQL login `database_login` are his. The service's alone."""
-    return _create(connection, User, name, email=email, database_login=database_login, metadata=Jsonb(metadata or {}))
+    return _create(connection, User, name, email=email, database_login=database_login, metadata=metadata)
 
 
 def create_agent(
@@ -104,20 +105,21 @@ def create_agent(
     metadata: Mapping[str, Any] | None = None,
 ) -> Agent:
     """Makes an agent, seen by the members of `drive_id`."""
-    return _create(connection, Agent, name, drive_id=drive_id, kind=kind, metadata=Jsonb(metadata or {}))
+    return _create(connection, Agent, name, drive_id=drive_id, kind=kind, metadata=metadata)
 
 
 def create_drive(connection: Connection, name: str, *, description: str | None = None) -> Drive:
     """Makes a drive; whoever the connection acts for administers it."""
-    _check_name(name)
+    given = (text_of("name", name), text_or_none("description", description))
     with translated():
-        made = connection.execute("SELECT create_drive(%s, %s) AS id", (name, description)).fetchone()
+        made = connection.execute("SELECT create_drive(%s, %s) AS id", given).fetchone()
     assert made is not None
     return get(connection, Drive, made["id"])
 
 
-def get(connection: Connection, of: type[T], id: UUID) -> T:
+def get(connection: Connection, of: type[T], id: UUID | str) -> T:
     """One customer, user, agent or drive; raises NotFound for an unknown one and for one that may not be seen."""
+    id = id_of("id", id)
     statement = sql.SQL("SELECT {} FROM {} WHERE id = %s").format(_columns(of), sql.Identifier(of.table))
     with translated():
         row = connection.execute(statement, (id,)).fetchone()
@@ -126,10 +128,10 @@ def get(connection: Connection, of: type[T], id: UUID) -> T:
     return of(**row)
 
 
-def list_rows(connection: Connection, of: type[T], *, after: UUID | None = None, limit: int = 100) -> list[T]:
+def list_rows(connection: Connection, of: type[T], *, after: UUID | str | None = None, limit: int = 100) -> list[T]:
     """A page of customers, users, agents or drives in order of their ids, after the id given."""
-    if not 1 <= limit <= MAX_PAGE:
-        raise InvalidInput(f"limit: must be between 1 and {MAX_PAGE}, got {limit}")
+    check_size("limit", limit, MAX_PAGE)
+    after = id_or_none("after", after)
     statement = sql.SQL("SELECT {} FROM {} WHERE %s::uuid IS NULL OR id > %s::uuid ORDER BY id LIMIT %s").format(
         _columns(of), sql.Identifier(of.table)
     )
@@ -137,11 +139,33 @@ def list_rows(connection: Connection, of: type[T], *, after: UUID | None = None,
         return [of(**row) for row in connection.execute(statement, (after, after, limit))]
 
 
-def delete(connection: Connection, of: type[_Row], id: UUID) -> None:
+def update(connection: Connection, of: type[T], id: UUID | str, **changes: Any) -> T:
+    """Changes what is given of a customer, user, agent or drive, recorded in `admin_log`; None takes a value away.
+
+    Raises NotFound for an unknown one and for one that may not be changed, InvalidInput for a field it doesn't have.
+    """
+    id, values = id_of("id", id), _checked(of, changes)
+    if not values:
+        raise InvalidInput(f"changes: there are none; allowed: {', '.join(_writable(of))}")
+    statement = sql.SQL("UPDATE {} SET {} WHERE id = {} RETURNING {}").format(
+        sql.Identifier(of.table),
+        sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(v), sql.Placeholder(v)) for v in values),
+        sql.Placeholder("id"),
+        _columns(of),
+    )
+    with translated():
+        row = connection.execute(statement, {**values, "id": id}).fetchone()
+    if row is None:
+        raise _unknown(of, id)
+    return of(**row)
+
+
+def delete(connection: Connection, of: type[_Row], id: UUID | str) -> None:
     """Deletes a customer, user, agent or drive with the executions that it owns, events apart. The service's alone.
 
-    Raises AppendRefused, and deletes nothing, while any of these executions has events in the hot store.
+    Raises DeletionRefused, and deletes nothing, while any of these executions has events in the hot store.
     """
+    id = id_of("id", id)
     statement = sql.SQL("DELETE FROM {} WHERE id = %s").format(sql.Identifier(of.table))
     with translated():
         if connection.execute(statement, (id,)).rowcount == 0:
@@ -149,9 +173,8 @@ def delete(connection: Connection, of: type[_Row], id: UUID) -> None:
 
 
 def _create(connection: Connection, of: type[T], name: str, **given: Any) -> T:
-    _check_name(name)
     # Columns left out take their default: not every role may write every column.
-    values = {"name": name} | {column: value for column, value in given.items() if value is not None}
+    values = _checked(of, {"name": name} | {column: value for column, value in given.items() if value is not None})
     statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING {}").format(
         sql.Identifier(of.table),
         sql.SQL(", ").join(map(sql.Identifier, values)),
@@ -164,14 +187,37 @@ def _create(connection: Connection, of: type[T], name: str, **given: Any) -> T:
     return of(**row)
 
 
-def _check_name(name: str) -> None:
-    if not name.strip():
-        raise InvalidInput("name: is empty; a name of at least one character is needed")
+def _writable(of: type[_Row]) -> list[str]:
+    return [column.name for column in fields(of) if column.name not in ("id", "created_at", "updated_at")]
+
+
+def _checked(of: type[_Row], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values to write, by column; raises InvalidInput or InvalidIdentifier for a wrong one."""
+    values: dict[str, Any] = {}
+    for column, value in given.items():
+        if column not in _writable(of):
+            raise InvalidInput(f"{column}: no field of {of.table}; allowed: {', '.join(_writable(of))}")
+        if column in ("contact", "metadata"):
+            values[column] = _object(column, value)
+        elif column == "drive_id":
+            values[column] = id_or_none(column, value)
+        else:
+            values[column] = text_of(column, value) if column == "name" else text_or_none(column, value)
+    return values
+
+
+def _object(column: str, value: object) -> Jsonb:
+    given = object_or_none(column, value) or {}
+    try:
+        text = dump_payload(given)
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace("payload", column, 1)) from None
+    return Jsonb(given, dumps=lambda _: text)
 
 
 def _columns(of: type[_Row]) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(column.name) for column in fields(of))
 
 
-def _unknown(of: type[_Row], id: UUID) -> NotFound:
+def _unknown(of: type[_Row], id: UUID | str) -> NotFound:
     return NotFound(f"{of.__name__.lower()} {id} does not exist, or you may not see it")

@@ -7,9 +7,11 @@ from uuid import UUID
 
 from typing_extensions import Unpack
 
+from ledger_pipeline.arguments import filters_of, id_of
 from ledger_pipeline.errors import PermissionDenied
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.marts.publish import connect_readonly
+from ledger_pipeline.pages import DEFAULT_PAGE_SIZE, Page, Request
 from ledger_pipeline.queries import audit as audits
 from ledger_pipeline.queries import executions as of_executions
 from ledger_pipeline.queries import history as histories
@@ -25,8 +27,6 @@ from ledger_pipeline.queries.filters import (
     ExecutionFilters,
     MetricFilters,
     RunningFilters,
-    checked,
-    id_of,
 )
 from ledger_pipeline.queries.from_marts import (
     BILLING,
@@ -39,7 +39,6 @@ from ledger_pipeline.queries.from_marts import (
     PageAsOf,
 )
 from ledger_pipeline.queries.history import Artifact, ExecutionHistory
-from ledger_pipeline.queries.pages import DEFAULT_PAGE_SIZE, Page, Request
 from ledger_pipeline.queries.running import RunningExecution
 from ledger_pipeline.queries.statistics import UserStatistics, user_statistics
 from ledger_pipeline.settings import Settings
@@ -68,7 +67,7 @@ class Queries:
         self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[ExecutionFilters]
     ) -> Page[ExecutionSummary]:
         """Executions, those that have not started first, then by start, newest first."""
-        given = checked("executions", ExecutionFilters, filters)
+        given = filters_of("executions", ExecutionFilters, filters)
         request = Request.of("executions", given, cursor, page_size, of_executions.KEY)
         with self._reading() as connection:
             return of_executions.executions(connection, self._marts, request)
@@ -77,13 +76,13 @@ class Queries:
         self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[RunningFilters]
     ) -> Page[RunningExecution]:
         """Executions that run now with their templates, newest start first."""
-        given = checked("running", RunningFilters, filters) | {"status": "running"}
+        given = filters_of("running", RunningFilters, filters) | {"status": "running"}
         request = Request.of("running", given, cursor, page_size, of_executions.KEY)
         with self._reading() as connection:
             return of_running.running(connection, request)
 
     def execution(self, execution_id: UUID | str) -> ExecutionHistory:
-        """One execution with its steps, calls, approvals and artifacts; raises NotFound."""
+        """One execution with its template, steps, calls, approvals, artifacts and log; raises NotFound."""
         wanted = id_of("execution_id", execution_id)
         with self._reading() as connection:
             return histories.execution_history(connection, self._settings.cold_dir, wanted)
@@ -98,7 +97,7 @@ class Queries:
     ) -> Page[Artifact]:
         """An execution's artifacts by type and time; raises NotFound."""
         wanted = id_of("execution_id", execution_id)
-        given = checked("artifacts", ArtifactFilters, filters)
+        given = filters_of("artifacts", ArtifactFilters, filters)
         request = Request.of(f"artifacts of {wanted}", given, cursor, page_size, histories.ARTIFACT_KEY)
         with self._reading() as connection:
             return histories.artifacts(connection, self._settings.cold_dir, wanted, request)
@@ -107,7 +106,7 @@ class Queries:
         self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[AuditFilters]
     ) -> Page[AuditEntry]:
         """Events of workflow executions, newest week first and in it by time; of one execution in their sequence."""
-        given = checked("audit", AuditFilters, filters)
+        given = filters_of("audit", AuditFilters, filters)
         if "execution" in given:
             request = Request.of("audit", given, cursor, page_size, audits.KEY_IN_EXECUTION)
             with self._reading() as connection:
@@ -120,7 +119,7 @@ class Queries:
         self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[ErrorFilters]
     ) -> Page[ErrorEntry]:
         """Executions that failed, timed out or were aborted, and log entries of level error, in the audit's order."""
-        request = Request.of("errors", checked("errors", ErrorFilters, filters), cursor, page_size, audits.KEY)
+        request = Request.of("errors", filters_of("errors", ErrorFilters, filters), cursor, page_size, audits.KEY)
         with self._reading() as connection:
             return audits.errors(connection, self._settings.cold_dir, request)
 
@@ -134,19 +133,19 @@ class Queries:
         self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[CostFilters]
     ) -> PageAsOf[ModeCost]:
         """Cost by mode, user and month, as of the marts' last build; raises NotFound when there is none."""
-        return self._from_marts(COST_BY_MODE, checked("cost_by_mode", CostFilters, filters), cursor, page_size)
+        return self._from_marts(COST_BY_MODE, filters_of("cost_by_mode", CostFilters, filters), cursor, page_size)
 
     def billing(
         self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[BillingFilters]
     ) -> PageAsOf[BillingRecord]:
         """What is billed, by period, customer, user and model, as of the marts' last build; NotFound likewise."""
-        return self._from_marts(BILLING, checked("billing", BillingFilters, filters), cursor, page_size)
+        return self._from_marts(BILLING, filters_of("billing", BillingFilters, filters), cursor, page_size)
 
     def metrics(
         self, *, cursor: str | None = None, page_size: int = DEFAULT_PAGE_SIZE, **filters: Unpack[MetricFilters]
     ) -> PageAsOf[Metric]:
         """Metrics by type, period and user, as of the marts' last build; NotFound likewise."""
-        return self._from_marts(METRICS, checked("metrics", MetricFilters, filters), cursor, page_size)
+        return self._from_marts(METRICS, filters_of("metrics", MetricFilters, filters), cursor, page_size)
 
     def _from_marts(
         self, answer: MartAnswer[T], given: dict[str, Any], cursor: str | None, page_size: int

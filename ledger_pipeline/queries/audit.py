@@ -20,7 +20,7 @@ from ledger_pipeline.cold.reader import event_rows, execution_events, open_read
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS, event_class_of, typed_columns
 from ledger_pipeline.events.columns import week_of
 from ledger_pipeline.hot.database import Connection
-from ledger_pipeline.queries.pages import Key, Page, Request, instant, whole
+from ledger_pipeline.pages import Key, Page, Request, instant, whole
 
 KEY = (date.fromisoformat, instant, UUID, whole)
 KEY_IN_EXECUTION = (whole,)

@@ -12,7 +12,7 @@ from psycopg import sql
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.events.enums import ExecutionStatus
 from ledger_pipeline.hot.database import Connection
-from ledger_pipeline.queries.pages import Key, Page, Request, instant, optional
+from ledger_pipeline.pages import Key, Page, Request, instant, optional
 from ledger_pipeline.queries.pruned import OpenMarts, PrunedSource, marts_with_pruned, pruned_among
 
 KEY = (optional(instant), UUID)

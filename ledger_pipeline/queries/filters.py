@@ -1,23 +1,16 @@
-"""The filters of each answer: their names, what each may be, and the refusal of anything else."""
+"""The filters of each answer: their names, and what each may be."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.arguments import Name
 from ledger_pipeline.events.catalogue import EVENT_TYPES
 from ledger_pipeline.events.enums import ArtifactType, ExecutionStatus, WorkflowType
 
 _STRICT = ConfigDict(extra="forbid")
-
-
-def _storable(value: str) -> str:
-    if "\0" in value or not value.isprintable():
-        raise ValueError("must be printable text")
-    return value
 
 
 def _known_type(value: str) -> str:
@@ -26,7 +19,6 @@ def _known_type(value: str) -> str:
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_storable)]
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="YYYY-MM")]
 
 
@@ -117,24 +109,3 @@ class MetricFilters(TypedDict, total=False):
     tool: Name
     period_from: AwareDatetime
     period_to: AwareDatetime
-
-
-def checked(answer: str, kind: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The filters that are set, parsed; raises InvalidInput that names one, what was wrong and what is allowed."""
-    try:
-        return TypeAdapter(kind).validate_python({name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        name = str(fault["loc"][0]) if fault["loc"] else answer
-        if fault["type"] == "extra_forbidden":
-            allowed = ", ".join(kind.__annotations__) or "none"
-            raise InvalidInput(f"{name}: not a filter of {answer}; allowed: {allowed}") from None
-        raise InvalidInput(f"{name}: {fault['msg']} (got {str(fault['input'])[:80]!r})") from None
-
-
-def id_of(field: str, value: UUID | str) -> UUID:
-    """An id; raises InvalidInput for what is none."""
-    try:
-        return value if isinstance(value, UUID) else UUID(value)
-    except (ValueError, AttributeError, TypeError):
-        raise InvalidInput(f"{field}: {str(value)[:80]!r} is not a UUID") from None

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from ledger_pipeline.queries.pages import Page, Part, Request, instant, optional, text
+from ledger_pipeline.pages import Page, Part, Request, instant, optional, text
 from ledger_pipeline.queries.pruned import Marts
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""One execution with all that it consists of: steps, agent calls, approvals and artifacts."""
+"""One execution with all that it consists of: template, steps, agent calls, approvals, artifacts, log."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -17,8 +17,10 @@ from ledger_pipeline.events.enums import ArtifactType, CallStatus, StepStatus, S
 from ledger_pipeline.events.fold import parse_json
 from ledger_pipeline.events.state_rows import state_as_rows
 from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.pages import Key, Page, Request, instant
+from ledger_pipeline.queries.execution_log import LogEntry, replayed_log
+from ledger_pipeline.queries.execution_template import ExecutionTemplate, execution_template
 from ledger_pipeline.queries.executions import ExecutionSummary
-from ledger_pipeline.queries.pages import Key, Page, Request, instant
 from ledger_pipeline.replay.projection_tables import NULLED_BY_DELETION
 from ledger_pipeline.replay.replay import replay
 
@@ -140,7 +142,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class ExecutionHistory:
-    """One execution: its state, and its parts in their order; artifacts by type."""
+    """One execution: its state, its template if known, and its parts in their order; artifacts by type."""
 
     execution: ExecutionSummary
     input_parameters: Json
@@ -149,10 +151,12 @@ class ExecutionHistory:
     output_data: Json
     error_details: Json
     metadata: Json
+    template: ExecutionTemplate | None
     steps: tuple[StepDetail, ...]
     calls: tuple[CallDetail, ...]
     approvals: tuple[Approval, ...]
     artifacts: tuple[Artifact, ...]
+    log: tuple[LogEntry, ...]
 
 
 ARTIFACT_KEY = (ArtifactType, instant, UUID)
@@ -167,6 +171,7 @@ _PARTS: dict[str, LiteralString] = {
     "executions": "SELECT * FROM executions WHERE execution_id = %(id)s",
     "workflow_approvals": "SELECT * FROM workflow_approvals WHERE execution_id = %(id)s",
     "workflow_artifacts": "SELECT * FROM workflow_artifacts WHERE execution_id = %(id)s",
+    "execution_log": "SELECT * FROM execution_log WHERE execution_id = %(id)s ORDER BY sequence",
 }
 _FORGOTTEN = "SELECT id FROM unnest(%s::uuid[]) AS id WHERE is_forgotten(id)"
 _ARTIFACTS = sql.SQL(
@@ -198,9 +203,10 @@ def execution_history(connection: Connection, cold_dir: Path, execution_id: UUID
             parts = {
                 table: connection.execute(query, {"id": execution_id}).fetchall() for table, query in _PARTS.items()
             }
-            return _history(execution, parts, _definitions(connection, parts["workflow_steps"]))
+            return _history(connection, execution, parts)
     rows = _replayed(connection, cold_dir, execution_id)
-    return _history(rows["workflow_executions"][0], rows, _definitions(connection, rows["workflow_steps"]))
+    rows["execution_log"] = replayed_log(connection, cold_dir, execution_id, rows["workflow_steps"])
+    return _history(connection, rows["workflow_executions"][0], rows)
 
 
 def artifacts(connection: Connection, cold_dir: Path, execution_id: UUID, request: Request) -> Page[Artifact]:
@@ -272,9 +278,8 @@ def _definitions(connection: Connection, steps: Iterable[Row]) -> dict[UUID, Ste
     return {row["id"]: _record(StepDefinition, row) for row in rows}
 
 
-def _history(
-    execution: Row, parts: Mapping[str, Iterable[Row]], definitions: Mapping[UUID, StepDefinition]
-) -> ExecutionHistory:
+def _history(connection: Connection, execution: Row, parts: Mapping[str, Iterable[Row]]) -> ExecutionHistory:
+    definitions = _definitions(connection, parts["workflow_steps"])
     summary = ExecutionSummary.from_row({**execution, "execution_id": execution["id"]})
     steps = [
         _record(StepDetail, {**row, "definition": definitions.get(row["template_step_id"])})
@@ -285,10 +290,12 @@ def _history(
     return ExecutionHistory(
         execution=summary,
         **{name: _as_stored(execution[name]) for name in _FREE},
+        template=execution_template(connection, summary.template_id, summary.template_version),
         steps=tuple(sorted(steps, key=lambda step: [int(place) for place in step.path.split("/")])),
         calls=tuple(sorted(calls, key=lambda call: (call.started_at, call.id))),
         approvals=tuple(sorted(approvals, key=lambda approval: (approval.requested_at, approval.id))),
         artifacts=tuple(_artifacts(parts["workflow_artifacts"])),
+        log=tuple(_record(LogEntry, row) for row in parts["execution_log"]),
     )
 
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.events.enums import TemplateStatus
 from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.pages import Page, Request
 from ledger_pipeline.queries.executions import ExecutionSummary, hot_executions, key_of
-from ledger_pipeline.queries.pages import Page, Request
 
 _TEMPLATES = """
     SELECT id, name, title, version, status, category FROM workflow_templates WHERE id = ANY (%s::uuid[])

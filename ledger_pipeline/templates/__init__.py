@@ -2,7 +2,6 @@
 
 from ledger_pipeline.templates.definition import Definition
 from ledger_pipeline.templates.inputs import check_input, check_output, check_user_input
-from ledger_pipeline.templates.pages import TemplatePage
 from ledger_pipeline.templates.plan import iteration_plan, plan
 from ledger_pipeline.templates.positions import Position, position_of, positions
 from ledger_pipeline.templates.reading import Document, Reading, read_definition
@@ -14,7 +13,7 @@ from ledger_pipeline.templates.steps import (
     ParallelStep,
     WorkflowLinkStep,
 )
-from ledger_pipeline.templates.store import Templates
+from ledger_pipeline.templates.store import TemplatePage, Templates
 from ledger_pipeline.templates.template import Saved, Template
 
 __all__ = [

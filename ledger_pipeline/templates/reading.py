@@ -51,6 +51,9 @@ def _place(fault: Fault) -> tuple[int, ...]:
 
 
 def _text_of(document: Document) -> str:
+    if not isinstance(document, (Definition, Mapping, str, bytes)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        kind = type(document).__name__
+        raise InvalidDefinition([Fault("definition", f"is of type {kind}", "JSON text, an object or a Definition")])
     match document:
         case Definition():
             return dump_payload(document.model_dump(exclude_unset=True))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import psycopg
 
-from ledger_pipeline.errors import Fault, InvalidDefinition, InvalidInput, NotFound, VersionConflict
+from ledger_pipeline.errors import Fault, InvalidDefinition, InvalidInput, InvalidReference, NotFound, VersionConflict
 from ledger_pipeline.events.enums import ChangeType, TemplateStatus
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.templates.changes import breaking_changes, next_tag
@@ -32,9 +32,9 @@ def save(
     """Saves a definition as the next version of the drive's template of that name, or of `template_id`.
 
     Where they are left out, the drive is the one that the document notes, by id or name, and who saves is the user for
-    whom the session acts, or else the one that the document notes. Raises
-    InvalidDefinition with every fault, VersionConflict when the template's version is not `expected_version` (0: it
-    must be new) or the tag is taken, NotFound for an unknown `template_id`, InvalidInput for an unknown drive or user.
+    whom the session acts, or else the one that the document notes. Raises InvalidDefinition with every fault,
+    VersionConflict when the template's version is not `expected_version` (0: it must be new) or the tag is taken,
+    NotFound for an unknown `template_id`, InvalidReference for an unknown drive or user.
     """
     reading = read_definition(document)
     definition = reading.definition
@@ -101,7 +101,7 @@ def _place(
 def _only(field: str, given: str | None, found: list[UUID]) -> UUID | None:
     if given is not None and len(found) != 1:
         what = "is not known" if not found else "is the name of several"
-        raise InvalidInput(f"{field}: {given!r} {what}; allowed: the id of one that you may see")
+        raise InvalidReference(f"{field}: {given!r} {what}; allowed: the id of one that you may see")
     return found[0] if found else None
 
 

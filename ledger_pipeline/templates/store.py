@@ -3,15 +3,24 @@
 from typing import Any
 from uuid import UUID
 
-from ledger_pipeline.errors import InvalidInput, NotFound
+from typing_extensions import Unpack
+
+from ledger_pipeline.arguments import filters_of, id_of, id_or_none, one_of, shown, text_or_none, whole_or_none
+from ledger_pipeline.errors import InvalidIdentifier, InvalidInput, NotFound
 from ledger_pipeline.events.enums import ChangeType, TemplateStatus
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.pages import DEFAULT_PAGE_SIZE, Page, Request, instant
+from ledger_pipeline.templates.filters import TemplateFilters
 from ledger_pipeline.templates.listing import page_statement
-from ledger_pipeline.templates.pages import DEFAULT_PAGE_SIZE, TemplatePage, after, check_page_size, page_of
 from ledger_pipeline.templates.reading import Document
 from ledger_pipeline.templates.saving import save
 from ledger_pipeline.templates.statements import rows
 from ledger_pipeline.templates.template import Saved, Template, kept_steps, stored_definition
+
+TemplatePage = Page[dict[str, Any]]
+"""Some templates, the newest first."""
+_KEY = (instant, UUID)
+_FILTERS = tuple(TemplateFilters.__annotations__)
 
 
 class Templates:
@@ -28,19 +37,19 @@ class Templates:
         created_by: UUID | None = None,
         template_id: UUID | None = None,
         expected_version: int | None = None,
-        change_type: ChangeType | None = None,
+        change_type: ChangeType | str | None = None,
         change_summary: str | None = None,
     ) -> Saved:
         """Saves a definition as the next version of its template; see `saving.save`."""
         return save(
             self._connection,
             document,
-            drive_id=drive_id,
-            created_by=created_by,
-            template_id=template_id,
-            expected_version=expected_version,
-            change_type=change_type,
-            change_summary=change_summary,
+            drive_id=id_or_none("drive_id", drive_id),
+            created_by=id_or_none("created_by", created_by),
+            template_id=id_or_none("template_id", template_id),
+            expected_version=whole_or_none("expected_version", expected_version),
+            change_type=None if change_type is None else one_of("change_type", change_type, ChangeType),
+            change_summary=text_or_none("change_summary", change_summary),
         )
 
     def get(self, template: UUID | str, *, drive_id: UUID | None = None, version: int | str | None = None) -> Template:
@@ -50,6 +59,9 @@ class Templates:
         for a name that several drives have when none is given.
         """
         template_id = _as_id(template)
+        drive_id = id_or_none("drive_id", drive_id)
+        if version is not None and (isinstance(version, bool) or not isinstance(version, (int, str))):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidInput(f"version: is {shown(version)}; allowed: a number or a tag")
         parameters = {
             "template_id": template_id,
             "name": None if template_id else template,
@@ -80,56 +92,44 @@ class Templates:
     def list(
         self,
         *,
-        drive_id: UUID | None = None,
-        created_by: UUID | None = None,
-        category: str | None = None,
-        status: TemplateStatus | None = None,
-        is_public: bool | None = None,
-        tag: str | None = None,
-        name: str | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
         cursor: str | None = None,
+        **filters: Unpack[TemplateFilters],
     ) -> TemplatePage:
         """Templates with their creators and steps, the newest first; filters that are left out take every one."""
-        after_time, after_id = after(cursor)
-        parameters = {
-            "drive_id": drive_id,
-            "created_by": created_by,
-            "category": category,
-            "status": status,
-            "is_public": is_public,
-            "tag": tag,
-            "name": name,
-            "after_time": after_time,
-            "after_id": after_id,
-            "rows": check_page_size(page_size) + 1,
-        }
+        request = Request.of("templates", filters_of("templates", TemplateFilters, filters), cursor, page_size, _KEY)
+        parameters: dict[str, Any] = dict.fromkeys(_FILTERS) | dict(request.filters)
+        parameters["after_time"], parameters["after_id"] = request.after or (None, None)
+        parameters["rows"] = page_size + 1
         with translated():
             # Planned anew each time: which filters are given decides the index.
             found = self._connection.execute(page_statement(parameters), parameters, prepare=False).fetchall()
-        return page_of(found, page_size)
+        return request.page(found, lambda row: (row["created_at"], row["id"]))
 
     def versions(self, template_id: UUID) -> tuple[dict[str, Any], ...]:
         """A template's versions, the newest first; raises NotFound for an unknown template."""
+        template_id = id_of("template_id", template_id)
         with translated():
             found = rows(self._connection, "listed_versions", {"template_id": template_id})
         if not found:
             raise NotFound(f"template {template_id} does not exist")
         return tuple(found)
 
-    def set_status(self, template_id: UUID, status: TemplateStatus) -> None:
+    def set_status(self, template_id: UUID, status: TemplateStatus | str) -> None:
         """Moves a template through its life; raises NotFound for one that isn't there or may not be changed."""
+        template_id, status = id_of("template_id", template_id), one_of("status", status, TemplateStatus)
         with translated():
             changed = self._connection.execute(
-                "UPDATE workflow_templates SET status = %s WHERE id = %s", (TemplateStatus(status), template_id)
+                "UPDATE workflow_templates SET status = %s WHERE id = %s", (status, template_id)
             )
         _expect_one(changed.rowcount, template_id)
 
     def delete(self, template_id: UUID) -> None:
         """Deletes a template with its steps, versions and executions; refused while one of those has hot events.
 
-        Raises NotFound for one that isn't there or may not be deleted, AppendRefused while the events are hot.
+        Raises NotFound for one that isn't there or may not be deleted, DeletionRefused while the events are hot.
         """
+        template_id = id_of("template_id", template_id)
         with translated():
             deleted = self._connection.execute("DELETE FROM workflow_templates WHERE id = %s", (template_id,))
         _expect_one(deleted.rowcount, template_id)
@@ -143,6 +143,8 @@ def _expect_one(count: int, template_id: UUID) -> None:
 def _as_id(template: UUID | str) -> UUID | None:
     if isinstance(template, UUID):
         return template
+    if not isinstance(template, str) or not template.strip() or "\0" in template:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidIdentifier(f"template: is {shown(template)}; allowed: an id or a name")
     try:
         return UUID(template)
     except ValueError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
+from ledger_pipeline.arguments import one_of, text_of
 from ledger_pipeline.events.enums import OperatorKind
 from ledger_pipeline.events.state import ExecutionState
 from ledger_pipeline.hot.database import Connection
@@ -34,9 +35,8 @@ class Commands:
 
     def acting_as(self, operator_id: str, kind: OperatorKind | str = OperatorKind.USER) -> Self:
         """The same commands, given by another operator, whom their events will name."""
-        return type(self)(
-            self._store, self._connection, self._artifacts, self._now, Operator(operator_id, OperatorKind(kind))
-        )
+        operator = Operator(text_of("operator_id", operator_id), one_of("operator_kind", kind, OperatorKind))
+        return type(self)(self._store, self._connection, self._artifacts, self._now, operator)
 
     def state(self, execution_id: UUID) -> ExecutionState:
         """The execution's present state, from its rows; raises NotFound."""

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from ledger_pipeline.arguments import id_or_none
 from ledger_pipeline.errors import InvalidInput, InvalidReference
 from ledger_pipeline.events.catalogue import ArtifactRecorded, ContextUpdated, LogRecorded, TokensUpdated
 from ledger_pipeline.events.enums import ArtifactType, LogLevel
@@ -40,7 +41,7 @@ def record_artifact(
     metadata: dict[str, Any] | None,
 ) -> UUID:
     """Records something that the execution, or one of its steps, produced; also after its end."""
-    chosen = artifact_id or recording.new_id()
+    chosen = id_or_none("artifact_id", artifact_id) or recording.new_id()
     if str(chosen) in recording.state.artifacts:
         raise InvalidReference(f"artifact_id: {chosen} was recorded before")
     recording.record(

@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+from ledger_pipeline.arguments import id_of, time_of
 from ledger_pipeline.errors import NotFound, SequenceConflict
 from ledger_pipeline.events.catalogue import Event
 from ledger_pipeline.events.fold import fold_all
@@ -52,7 +53,7 @@ class Recorder:
 
     def state(self, execution_id: UUID) -> ExecutionState:
         """The execution's state; raises NotFound."""
-        return stored_state(self.connection, execution_id)
+        return stored_state(self.connection, id_of("execution_id", execution_id))
 
     def state_of_any(self, execution_id: UUID) -> ExecutionState:
         """The execution's state, of a pruned one from its events; raises NotFound."""
@@ -63,6 +64,7 @@ class Recorder:
 
     def last_event(self, execution_id: UUID, event_type: str) -> dict[str, Any] | None:
         """The row of an execution's last event of a type: from the hot store or, where it has none, from the cold."""
+        execution_id = id_of("execution_id", execution_id)
         with translated():
             found = self.connection.execute(_LAST_EVENT, (execution_id, event_type)).fetchone()
         if found is None:
@@ -72,7 +74,7 @@ class Recorder:
 
     def recording(self, state: ExecutionState, at: datetime | None) -> Recording:
         """An empty recording on a state."""
-        return Recording(state, at or self.now(), self.operator, uuid7)
+        return Recording(state, self.now() if at is None else time_of("at", at), self.operator, uuid7)
 
     def run(
         self, execution_id: UUID, at: datetime | None, command: Callable[[Recording], _Answer]
@@ -81,6 +83,7 @@ class Recorder:
 
         When another command came in between it is judged anew, by the new state; SequenceConflict after several times.
         """
+        execution_id = id_of("execution_id", execution_id)
         for attempt in range(TRIES):
             recording = self.recording(self.state(execution_id), at)
             answer = command(recording)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.errors import InvalidIdentifier, InvalidInput
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS, Event, LogRecorded, describe
 from ledger_pipeline.events.enums import CallStatus, OperatorKind
 from ledger_pipeline.events.fold import fold
@@ -57,7 +57,9 @@ class Recording:
         try:
             event = event_class.model_validate({name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
-            raise InvalidInput(f"{event_class.event_type}: {describe(error)}") from None
+            wrong_id = error.errors(include_url=False)[0]["type"] in ("uuid_parsing", "uuid_type")
+            kind = InvalidIdentifier if wrong_id else InvalidInput
+            raise kind(f"{event_class.event_type}: {describe(error)}") from None
         row: dict[str, Any] = dict.fromkeys(EVENT_COLUMNS) | event.to_row()
         row |= {"execution_id": row["execution_id"] or self.state.id, "sequence": self.state.last_sequence + 1}
         # What the database fills in from the step, as far as a state holds it.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
+from ledger_pipeline.arguments import id_of
 from ledger_pipeline.errors import InvalidReference, InvalidTransition
 from ledger_pipeline.events.enums import CallStatus
 from ledger_pipeline.events.state import ApprovalState, CallState, ExecutionState, StepState
@@ -69,7 +70,7 @@ def _of_open_calls(state: ExecutionState, reference: StepRef) -> StepState:
 
 def find_approval(state: ExecutionState, approval_id: UUID) -> ApprovalState:
     """The approval that waits; raises InvalidReference or InvalidTransition."""
-    approval = state.approvals.get(str(approval_id).lower())
+    approval = state.approvals.get(str(id_of("approval_id", approval_id)))
     if approval is None:
         waiting = listed(a.id for a in state.approvals.values() if a.status == "pending")
         raise InvalidReference(f"approval_id: {approval_id} was not requested here; waiting: {waiting}")

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
+from ledger_pipeline.arguments import id_of, id_or_none, object_or_none
 from ledger_pipeline.errors import InvalidInput, InvalidReference, NotFound
 from ledger_pipeline.events.catalogue import WorkflowCreated
 from ledger_pipeline.events.enums import OperatorKind, WorkflowType
@@ -80,13 +81,13 @@ class StartCommands(Commands):
     def _create(self, template: UUID | str | None, given: Beginning) -> Recording:
         """Records a creation; the execution's id is the recording's."""
         fields = {**given}
-        definition, drive_id = given.get("definition"), given.get("drive_id")
+        definition, drive_id = given.get("definition"), id_or_none("drive_id", given.get("drive_id"))
         workflow, drive = self._workflow(template, definition, drive_id, given.get("version"))
         recording = self._recorder.recording(initial(), given.get("at"))
         operator = self._recorder.operator
         fields["triggered_by"] = given.get("triggered_by") or operator.id
         fields["triggered_by_kind"] = given.get("triggered_by_kind") or operator.kind
-        execution_id = given.get("execution_id") or recording.new_id()
+        execution_id = id_or_none("execution_id", given.get("execution_id")) or recording.new_id()
         for judged in ("definition", "version", "input", "execution_id", "drive_id", "metadata", "at"):
             fields.pop(judged, None)
         starting.create(
@@ -160,15 +161,16 @@ class StartCommands(Commands):
         if first.template_id is not None:
             Templates(self._connection).get(first.template_id).check_runnable()
         recording = self._recorder.recording(initial(), at)
-        chosen, operator = new_execution_id or recording.new_id(), self._recorder.operator
+        chosen = id_or_none("new_execution_id", new_execution_id) or recording.new_id()
+        operator = self._recorder.operator
         starting.rerun(
             recording,
             chosen,
             first,
-            retry_of=execution_id,
+            retry_of=id_of("execution_id", execution_id),
             triggered_by=operator.id,
             triggered_by_kind=operator.kind,
-            trigger_context=None if trigger_context is None else dict(trigger_context),
+            trigger_context=object_or_none("trigger_context", trigger_context),
         )
         starting.begin(recording)
         return self._started(recording)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from ledger_pipeline.arguments import object_or_none
 from ledger_pipeline.errors import Fault, InvalidDefinition, InvalidInput, InvalidTransition
 from ledger_pipeline.events.catalogue import PlanStep, WorkflowCreated, WorkflowStarted
 from ledger_pipeline.events.enums import ExecutionStatus, StepType
@@ -52,6 +53,7 @@ def create(
     """Creates an execution: its input checked and its defaults filled, with the plan that its definition gives."""
     definition = workflow.definition
     parameters = check_input(definition, given_input)
+    metadata = object_or_none("metadata", metadata)
     taken = sorted(set(metadata or {}) & set(RESERVED_METADATA))
     if taken:
         raise InvalidInput(f"metadata: {taken[0]!r} is a name of the ledger's own; allowed: any other")

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from ledger_pipeline.arguments import id_of
 from ledger_pipeline.errors import NotFound, SequenceConflict
 from ledger_pipeline.events.state import initial
 from ledger_pipeline.workflows import closing, dispatching, starting
@@ -79,6 +80,7 @@ class StepCommands(StartCommands):
         at: datetime | None,
         command: Callable[[Recording], tuple[Dispatched, ChildRequest | None]],
     ) -> Dispatched:
+        execution_id = id_of("execution_id", execution_id)
         for attempt in range(TRIES):
             recording = self._recorder.recording(self.state(execution_id), at)
             dispatched, request = command(recording)

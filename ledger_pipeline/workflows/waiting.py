@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from ledger_pipeline.arguments import id_or_none
 from ledger_pipeline.errors import InvalidInput, InvalidReference
 from ledger_pipeline.events.catalogue import (
     ApprovalApplied,
@@ -81,7 +82,7 @@ def request_approval(
     """Asks somebody to decide; answers the approval's id. The work that waits for it is the caller's to hold."""
     require(recording.state, "ApprovalRequested")
     step, open_one = (None, None) if call is None else find_call(recording.state, call)
-    chosen = approval_id or recording.new_id()
+    chosen = id_or_none("approval_id", approval_id) or recording.new_id()
     if str(chosen) in recording.state.approvals:
         raise InvalidReference(f"approval_id: {chosen} was requested before")
     recording.record(

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
+from ledger_pipeline.arguments import id_of, text_of, text_or_none
 from ledger_pipeline.errors import InvalidInput, InvalidTransition, LedgerError, NotFound
 from ledger_pipeline.events.enums import ArtifactType, Decision, LogLevel
-from ledger_pipeline.hot.artifacts import StoredArtifact, content_type_of, open_artifact, store_artifact
+from ledger_pipeline.hot.artifacts import StoredArtifact, check_source, content_type_of, open_artifact, store_artifact
 from ledger_pipeline.workflows import closing, ending, facts, waiting
 from ledger_pipeline.workflows.answers import Recorded
 from ledger_pipeline.workflows.limits import Overdue, overdue
@@ -156,6 +157,8 @@ class Workflows(StepCommands):
         """Records an artifact, a copy of `source` under the home or a `uri` as it is given; answers its id."""
         if (source is None) == (uri is None):
             raise InvalidInput("source: give the bytes to copy, or the uri of what lies elsewhere, one of the two")
+        text_of("name", name)
+        text_or_none("uri", uri)
         given = StoredArtifact(uri or "file:", size_bytes, sha256, content_type or content_type_of(name))
         command = partial(
             facts.record_artifact,
@@ -166,6 +169,7 @@ class Workflows(StepCommands):
             metadata=metadata,
         )
         if source is not None:
+            check_source(source)
             # Judged before anything is copied: what is refused leaves nothing.
             command(self._recorder.recording(self.state(execution_id), at), artifact=given)
             given = store_artifact(self._artifacts, source, name, content_type)
@@ -173,7 +177,7 @@ class Workflows(StepCommands):
 
     def open_artifact(self, execution_id: UUID, artifact_id: UUID) -> BufferedReader:
         """An artifact's bytes, verified; raises ArtifactDamaged for a missing or altered file."""
-        artifact = self.state(execution_id).artifacts.get(str(artifact_id))
+        artifact = self.state(execution_id).artifacts.get(str(id_of("artifact_id", artifact_id)))
         if artifact is None:
             raise NotFound(f"artifact_id: {artifact_id} is no artifact of execution {execution_id}")
         return open_artifact(self._artifacts, artifact.uri, artifact.sha256)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from ledger_pipeline.ledger import Ledger
-from ledger_pipeline.queries.pages import Page
+from ledger_pipeline.pages import Page
 from ledger_pipeline.settings import Settings
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from ledger_pipeline import events
-from ledger_pipeline.errors import InvalidInput, NotFound
+from ledger_pipeline.errors import (
+    InvalidCursor,
+    InvalidFilter,
+    InvalidIdentifier,
+    InvalidInput,
+    InvalidPageSize,
+    NotFound,
+)
 from ledger_pipeline.ledger import Ledger
+from ledger_pipeline.pages import Page, Request
 from ledger_pipeline.queries.answers import Queries
 from ledger_pipeline.queries.executions import KEY
-from ledger_pipeline.queries.pages import Page, Request
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.queries.conftest import NOW
 
@@ -49,7 +56,7 @@ def answers(queries: Queries) -> list[Callable[..., Page[Any]]]:
 @pytest.mark.parametrize("size", [0, -1, 501, "50", 1.5, True, None])
 def test_a_page_size_is_from_1_to_500(queries: Queries, size: Any) -> None:
     for answer in answers(queries):
-        with pytest.raises(InvalidInput, match=r"^page_size: must be a whole number from 1 to 500"):
+        with pytest.raises(InvalidPageSize, match=r"^page_size: must be a whole number from 1 to 500"):
             answer(page_size=size)
 
 
@@ -57,16 +64,16 @@ def test_a_page_size_is_from_1_to_500(queries: Queries, size: Any) -> None:
 @pytest.mark.parametrize("cursor", ["", "x", "☃", "e30", "W10", "WyJleGVjdXRpb25zIl0", "A" * 10_000, "null"])
 def test_a_cursor_that_is_none_is_refused(queries: Queries, cursor: str) -> None:
     for answer in answers(queries):
-        with pytest.raises(InvalidInput, match=r"^cursor: "):
+        with pytest.raises(InvalidCursor, match=r"^cursor: "):
             answer(cursor=cursor)
 
 
 @pytest.mark.mission("C3")
 def test_a_cursor_of_another_answer_or_of_other_filters_is_refused(queries: Queries) -> None:
     cursor = queries.executions(page_size=1).next_cursor
-    with pytest.raises(InvalidInput, match=r"^cursor: it belongs to another answer or to other filters"):
+    with pytest.raises(InvalidCursor, match=r"^cursor: it belongs to another answer or to other filters"):
         queries.running(cursor=cursor)
-    with pytest.raises(InvalidInput, match=r"^cursor: it belongs to another answer or to other filters"):
+    with pytest.raises(InvalidCursor, match=r"^cursor: it belongs to another answer or to other filters"):
         queries.executions(cursor=cursor, mode="batch")
 
 
@@ -99,20 +106,20 @@ def test_no_altered_cursor_gets_past_its_reader(values: list[Any]) -> None:
     ],
 )
 def test_a_wrong_filter_is_named(queries: Queries, filters: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidInput, match=message):
+    with pytest.raises(InvalidFilter, match=message):
         queries.executions(**filters)
 
 
 @pytest.mark.mission("C3")
 def test_an_event_type_that_is_none_is_refused_with_those_that_are(queries: Queries) -> None:
-    with pytest.raises(InvalidInput, match=r"^event_type: .*allowed: WorkflowCreated, .*got 'Created'"):
+    with pytest.raises(InvalidFilter, match=r"^event_type: .*allowed: WorkflowCreated, .*got 'Created'"):
         queries.audit(event_type="Created")
 
 
 @pytest.mark.mission("C3")
 def test_ids_that_are_none_and_executions_that_are_not_there(queries: Queries) -> None:
     for answer in (queries.execution, queries.artifacts, queries.statistics):
-        with pytest.raises(InvalidInput, match=r"_id: 'x' is not a UUID"):
+        with pytest.raises(InvalidIdentifier, match=r"_id: 'x' is not a UUID"):
             answer("x")
     unknown = uuid4()
     for question in (

@@ -211,7 +211,7 @@ def test_an_answer_sends_the_same_number_of_statements_whatever_it_holds(
         "templates": 1,
         "executions": 3,
         "running": 3,
-        "execution": 8,
+        "execution": 10,
         "artifacts": 3,
         "audit": 5,
         "errors": 5,

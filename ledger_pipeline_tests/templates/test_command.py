@@ -99,7 +99,7 @@ def test_a_status_is_set_and_a_wrong_one_refused(cli: CommandLine, file: Path, d
         (("show", "nothing"), "template nothing does not exist"),
         (("versions", "nothing"), "template nothing does not exist"),
         (("list", "--page-size", 0), "page_size: must be a whole number from 1 to 500"),
-        (("list", "--cursor", "x"), "cursor: is not the next_cursor"),
+        (("list", "--cursor", "x"), "cursor: 'x' is none of this ledger's"),
         (("save", "missing.json"), "missing.json: No such file"),
     ],
 )

@@ -83,7 +83,7 @@ def test_a_page_size_out_of_range_is_refused(templates: Templates, size: int) ->
 
 @pytest.mark.parametrize("cursor", ["", "x", "bnVsbA==", "ZmFsc2U=", "Wzld", "WyIyMDI2LTAxLTAxIiwgIngiXQ==", "ü"])
 def test_what_is_no_cursor_is_refused(templates: Templates, cursor: str) -> None:
-    with pytest.raises(InvalidInput, match="cursor: is not the next_cursor"):
+    with pytest.raises(InvalidInput, match=r"^cursor: .* is none of this ledger's"):
         templates.list(cursor=cursor)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ledger_pipeline import events
 from ledger_pipeline.cold.roll import roll
-from ledger_pipeline.errors import AppendRefused, NotFound
+from ledger_pipeline.errors import DeletionRefused, NotFound
 from ledger_pipeline.hot.append import append, append_many
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.settings import Settings
@@ -63,7 +63,7 @@ def test_a_template_is_not_deleted_while_an_execution_of_it_has_hot_events(
 ) -> None:
     template = templates.get(templates.save(framed("hot"), drive_id=drive).template_id)
     execution_id = start(connection, template)
-    with pytest.raises(AppendRefused, match=f"execution {execution_id} has events in the hot store"):
+    with pytest.raises(DeletionRefused, match=f"execution {execution_id} has events in the hot store"):
         templates.delete(template.id)
     assert templates.get(template.id) == template
 
@@ -76,7 +76,7 @@ def test_executions_whose_events_are_cold_follow_their_template(ledger_url: str,
         assert drive is not None
         template = templates.get(templates.save(VM_DEPLOYMENT, drive_id=drive["id"]).template_id)
         execution_id = start(connection, template, NOW - timedelta(days=200))
-        with pytest.raises(AppendRefused):
+        with pytest.raises(DeletionRefused):
             templates.delete(template.id)
         roll(connection, Settings(home=tmp_path), NOW)
         templates.delete(template.id)

@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from ledger_pipeline.errors import AppendRefused, InvalidDefinition, InvalidInput, NotFound, VersionConflict
+from ledger_pipeline.errors import DeletionRefused, InvalidDefinition, InvalidInput, NotFound, VersionConflict
 from ledger_pipeline.events.enums import ChangeType, TemplateStatus
 from ledger_pipeline.hot.database import Connection, connect, translated
 from ledger_pipeline.templates import Templates
@@ -264,7 +264,7 @@ def test_only_active_and_deprecated_templates_run(templates: Templates, drive: U
 )
 def test_a_version_never_changes(connection: Connection, templates: Templates, drive: UUID, statement: str) -> None:
     saved = templates.save(small("fixed"), drive_id=drive)
-    with pytest.raises(AppendRefused), translated():
+    with pytest.raises(DeletionRefused), translated():
         connection.execute(statement.encode())
     assert templates.versions(saved.template_id)[0]["change_summary"] is None
 

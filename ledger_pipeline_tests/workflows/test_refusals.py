@@ -24,6 +24,7 @@ from ledger_pipeline.errors import (
 from ledger_pipeline.events.enums import TemplateStatus
 from ledger_pipeline.templates import Templates
 from ledger_pipeline.workflows.workflows import Workflows
+from ledger_pipeline_tests.stored import stored
 from ledger_pipeline_tests.templates.printed import VM_DEPLOYMENT
 from ledger_pipeline_tests.workflows.conftest import Place, Save
 from ledger_pipeline_tests.workflows.definitions import SETUP_VM_BACKUP, action
@@ -47,18 +48,6 @@ STEPS = [action("first", retry_count=1), ASKING, LOOP, PARALLEL, action("last")]
 DEFINITION = {"name": "everything", "parameters": {"servers": {"default": 3}}, "steps": STEPS}
 
 Command = Callable[[Workflows, UUID], object]
-
-
-def stored(ledger: Ledger) -> list[Any]:
-    """Everything that a command could leave."""
-    counts = ledger.connection.execute(
-        "SELECT (SELECT count(*) FROM workflow_events) AS events,"
-        " (SELECT sum(last_sequence) FROM execution_heads) AS heads,"
-        " (SELECT count(*) FROM workflow_executions) AS executions, (SELECT count(*) FROM workflow_steps) AS steps"
-    ).fetchone()
-    assert counts is not None
-    folder = ledger.settings.home / "artifacts"
-    return [*counts.values(), sorted(path.name for path in folder.rglob("*") if path.is_file())]
 
 
 def refused(ledger: Ledger, error: type[LedgerError], match: str, command: Callable[[], object]) -> None:
@@ -376,7 +365,7 @@ def test_input_that_the_parameters_refuse(
             "WorkflowCreated: budget_usd: .* money is a decimal",
             {"definition": {"name": "a"}, "budget_usd": 0.1},
         ),
-        (AppendRefused, "customer_id", {"definition": {"name": "a"}, "customer_id": NOBODY}),
+        (InvalidReference, f"customer_id: {NOBODY} is not known", {"definition": {"name": "a"}, "customer_id": NOBODY}),
     ],
 )
 def test_a_start_refuses(

@@ -10,6 +10,7 @@ from ledger_pipeline.cli.commands.events import events
 from ledger_pipeline.cli.commands.export import export_group
 from ledger_pipeline.cli.commands.import_ import import_group
 from ledger_pipeline.cli.commands.migrate import migrate
+from ledger_pipeline.cli.commands.people import members, people
 from ledger_pipeline.cli.commands.prices import prices
 from ledger_pipeline.cli.commands.projections import projections
 from ledger_pipeline.cli.commands.prune import prune
@@ -24,6 +25,7 @@ from ledger_pipeline.cli.commands.sql import sql
 from ledger_pipeline.cli.commands.templates import templates
 from ledger_pipeline.cli.commands.up import up
 from ledger_pipeline.cli.commands.verify import verify
+from ledger_pipeline.cli.commands.workflow import workflow
 
 COMMANDS: tuple[click.Command, ...] = (
     demo,
@@ -45,6 +47,9 @@ COMMANDS: tuple[click.Command, ...] = (
     checkpoint,
     prices,
     templates,
+    workflow,
+    people,
+    members,
     report,
     sql,
     psql,

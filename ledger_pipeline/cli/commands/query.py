@@ -75,7 +75,7 @@ def running(as_json: bool, **asked: Any) -> None:
 @click.argument("execution_id", type=click.UUID, metavar="ID")
 @json_option
 def execution(execution_id: UUID, as_json: bool) -> None:
-    """Show one execution with its steps, calls, approvals and artifacts."""
+    """Show one execution with its template, steps, calls, approvals, artifacts and log."""
     from ledger_pipeline.ledger import Ledger
     from ledger_pipeline.queries.as_json import plain_answer
 
@@ -85,6 +85,11 @@ def execution(execution_id: UUID, as_json: bool) -> None:
         _echo_exact(history)
         return
     shown = {name: value for name, value in history["execution"].items() if value is not None}
+    if history["template"]:
+        known = history["template"]
+        shown |= {
+            "template": f"{known['name']} {known['version_tag']} ({len(known['steps'])} steps, {known['status']})"
+        }
     echo_table(("what", "value"), [(name, _short(value)) for name, value in shown.items()])
     for part, columns in _PARTS.items():
         if history[part]:
@@ -218,6 +223,7 @@ _PARTS = {
     "calls": ("started_at", "step_id", "agent_name", "status", "attempt", "model", "spent_tokens", "total_cost"),
     "approvals": ("requested_at", "subject", "requested_from", "status", "decided_by", "comment"),
     "artifacts": ("artifact_type", "name", "size_bytes", "uri"),
+    "log": ("timestamp", "level", "step_name", "message"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import click
@@ -86,42 +87,21 @@ def save(
 
 @templates.command("list", epilog=example("ledger-pipeline templates list --status active --tag security"))
 @_drive_option
-@click.option("--creator", type=click.UUID, metavar="ID", help="Made by this user.")
+@click.option("--creator", "created_by", type=click.UUID, metavar="ID", help="Made by this user.")
 @click.option("--category", metavar="C", help="Of this category.")
 @click.option("--status", type=click.Choice(_STATUSES), help="Of this status.")
-@click.option("--public/--private", default=None, help="Public to the drive, or private.")
+@click.option("--public/--private", "is_public", default=None, help="Public to the drive, or private.")
 @click.option("--tag", metavar="T", help="With this tag.")
 @click.option("--name", metavar="N", help="Of this name.")
 @click.option("--page-size", type=int, default=50, show_default=True, metavar="N", help="How many at once.")
 @click.option("--cursor", metavar="C", help="The page behind this next_cursor.")
 @json_option
-def list_templates(
-    drive_id: UUID | None,
-    creator: UUID | None,
-    category: str | None,
-    status: str | None,
-    public: bool | None,
-    tag: str | None,
-    name: str | None,
-    page_size: int,
-    cursor: str | None,
-    as_json: bool,
-) -> None:
+def list_templates(page_size: int, cursor: str | None, as_json: bool, **filters: Any) -> None:
     """List templates with their creators and steps, the newest first."""
     from ledger_pipeline.ledger import Ledger
 
     with Ledger.open() as ledger:
-        page = ledger.templates.list(
-            drive_id=drive_id,
-            created_by=creator,
-            category=category,
-            status=TemplateStatus(status) if status else None,
-            is_public=public,
-            tag=tag,
-            name=name,
-            page_size=page_size,
-            cursor=cursor,
-        )
+        page = ledger.templates.list(page_size=page_size, cursor=cursor, **filters)
     if as_json:
         echo_json(page)
         return
@@ -187,3 +167,15 @@ def set_status(template: str, status: str, drive_id: UUID | None) -> None:
     with Ledger.open() as ledger:
         ledger.templates.set_status(ledger.templates.get(template, drive_id=drive_id).id, TemplateStatus(status))
     click.echo(f"{template} is {status}")
+
+
+@templates.command(epilog=example("ledger-pipeline templates delete vm_deployment"))
+@_template
+@_drive_option
+def delete(template: str, drive_id: UUID | None) -> None:
+    """Delete a template with its versions and executions; refused while one of them has hot events. Events stay."""
+    from ledger_pipeline.ledger import Ledger
+
+    with Ledger.open() as ledger:
+        ledger.templates.delete(ledger.templates.get(template, drive_id=drive_id).id)
+    click.echo(f"{template} is deleted")

@@ -193,7 +193,7 @@ LANGUAGE plpgsql
 SET search_path = ledger, pg_temp
 AS $$
 -- Numbers, completes and judges a batch; answers the rows to store, still without their hashes, what moves the
--- projections, the rows that a projection wants whole, and the first problem.
+-- projections, the rows that a projection wants whole, and the first problem, its SQLSTATE before it.
 DECLARE
     server_now timestamptz := clock_timestamp();
     open_week date := (SELECT first_open_week FROM ledger_state);
@@ -220,7 +220,7 @@ BEGIN
     END IF;
     calls := ARRAY(SELECT c FROM executions c WHERE c.id = ANY (keys.calls));
 
-    SELECT format('%s: %s', f.event_type, f.fault) INTO problem
+    SELECT format('LG001 %s: %s', f.event_type, f.fault) INTO problem
     FROM (
         SELECT g.ordinal, g.event_type, coalesce(
             payload_fault(g.event_type, coalesce(g.payload, '{}')::jsonb),
@@ -390,56 +390,59 @@ BEGIN
                 WHEN j.occurred_at > server_now + interval '5 minutes' THEN format(
                     'occurred_at: %s is more than 5 minutes ahead of the server''s clock (%s)', j.occurred_at, server_now)
                 WHEN j.pruned_at IS NOT NULL THEN
-                    'execution_id: the execution was pruned and takes no event; open a new one whose parent_execution_id names it'
+                    'LG008 execution_id: the execution was pruned and takes no event; open a new one whose parent_execution_id names it'
                 WHEN j.event_type = 'WorkflowCreated' AND (j.stored_execution OR j.nth > 1) THEN
-                    'execution_id: the execution exists already'
+                    'LG008 execution_id: the execution exists already'
                 WHEN j.event_type <> 'WorkflowCreated' AND NOT j.stored_execution AND j.nth = 1 THEN
-                    'execution_id: the execution does not exist; its first event must be WorkflowCreated'
+                    'LG009 execution_id: the execution does not exist; its first event must be WorkflowCreated'
                 WHEN j.sequence IS NOT NULL AND j.sequence <> j.next_sequence THEN format(
-                    'sequence: %s was expected, but the next one is %s', j.sequence, j.next_sequence)
+                    'LG002 sequence: %s was expected, but the next one is %s', j.sequence, j.next_sequence)
                 WHEN cardinality(j.execution_from) > 0 AND j.state_before <> ALL (j.execution_from) THEN
                     CASE WHEN j.state_before IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')
-                        THEN format('the execution has ended (%s): only late facts (TokensUpdated, ArtifactRecorded, LogRecorded) may follow',
+                        THEN format('LG008 the execution has ended (%s): only late facts (TokensUpdated, ArtifactRecorded, LogRecorded) may follow',
                             j.state_before)
-                        ELSE format('not allowed while the execution is %s; allowed while: %s',
+                        ELSE format('LG008 not allowed while the execution is %s; allowed while: %s',
                             j.state_before, array_to_string(j.execution_from, ', '))
                     END
                 WHEN j.event_type = 'WorkflowCompleted' AND j.open_calls > 0 THEN format(
-                    '%s agent call(s) are still open: complete or fail them first', j.open_calls)
-                WHEN cardinality(j.step_from) > 0 AND j.step_id IS NULL THEN 'step_id: is missing'
+                    'LG008 %s agent call(s) are still open: complete or fail them first', j.open_calls)
+                WHEN cardinality(j.step_from) > 0 AND j.step_id IS NULL THEN 'LG009 step_id: is missing'
                 WHEN j.step_id IS NOT NULL AND j.step_exists IS NOT TRUE THEN format(
-                    'step_id: %s is not a step of this execution', j.step_id)
+                    'LG009 step_id: %s is not a step of this execution', j.step_id)
                 WHEN cardinality(j.step_from) > 0 AND j.step_status <> ALL (j.step_from) THEN format(
-                    'step_id: step %L is %s; allowed while: %s', j.known_step_name, j.step_status, array_to_string(j.step_from, ', '))
+                    'LG008 step_id: step %L is %s; allowed while: %s', j.known_step_name, j.step_status, array_to_string(j.step_from, ', '))
                 WHEN j.event_type = 'StepRetried' AND j.next_attempt IS DISTINCT FROM j.step_attempt THEN format(
-                    'next_attempt: %s was given, but the next one is %s', j.next_attempt, j.step_attempt)
+                    'LG008 next_attempt: %s was given, but the next one is %s', j.next_attempt, j.step_attempt)
                 WHEN j.event_type = 'StepRetried' AND j.next_attempt > j.max_attempts THEN format(
-                    'next_attempt: %s is beyond the step''s maximum of %s', j.next_attempt, j.max_attempts)
-                WHEN j.call IS NOT NULL AND j.call_id IS NULL THEN 'call_id: is missing'
+                    'LG008 next_attempt: %s is beyond the step''s maximum of %s', j.next_attempt, j.max_attempts)
+                WHEN j.call IS NOT NULL AND j.call_id IS NULL THEN 'LG009 call_id: is missing'
                 WHEN j.call = 'opens' AND (j.call_status IS NOT NULL OR j.call_owner <> j.execution_id) THEN format(
-                    'call_id: %s was used before', j.call_id)
+                    'LG009 call_id: %s was used before', j.call_id)
                 WHEN j.call IS DISTINCT FROM 'opens' AND j.call_id IS NOT NULL
                     AND (j.call_status IS NULL OR j.call_owner <> j.execution_id) THEN format(
-                    'call_id: %s is not a call of this execution', j.call_id)
+                    'LG009 call_id: %s is not a call of this execution', j.call_id)
                 WHEN j.call = 'closes' AND j.call_status <> 'running' THEN format(
-                    'call_id: %s has ended (%s)', j.call_id, j.call_status)
+                    'LG008 call_id: %s has ended (%s)', j.call_id, j.call_status)
                 WHEN j.call_id IS NOT NULL AND j.step_id IS DISTINCT FROM j.call_step_id AND j.step_id IS NOT NULL THEN format(
-                    'call_id: %s belongs to another step', j.call_id)
+                    'LG009 call_id: %s belongs to another step', j.call_id)
                 WHEN j.event_type = 'ApprovalRequested' AND j.approval_status IS NOT NULL THEN format(
-                    'approval_id: %s was requested before', j.approval_id)
+                    'LG009 approval_id: %s was requested before', j.approval_id)
                 WHEN j.event_type = 'ApprovalApplied' AND j.approval_status IS DISTINCT FROM 'pending' THEN format(
-                    'approval_id: %s is %s; allowed while: pending', j.approval_id, coalesce(j.approval_status, 'not requested'))
+                    '%s approval_id: %s is %s; allowed while: pending',
+                    CASE WHEN j.approval_status IS NULL THEN 'LG009' ELSE 'LG008' END, j.approval_id, coalesce(j.approval_status, 'not requested'))
                 WHEN j.usage_repeated THEN format(
-                    'model_call_id: %L has its usage recorded already: one per model call', j.model_call_id)
+                    'LG009 model_call_id: %L has its usage recorded already: one per model call', j.model_call_id)
                 WHEN j.event_type = 'CostRecalculated' AND j.execution_execution_kind <> 'repricing' THEN
-                    'execution_kind: CostRecalculated belongs to an execution of kind repricing'
+                    'LG008 execution_kind: CostRecalculated belongs to an execution of kind repricing'
             END AS problem
         FROM joined j
     )
     SELECT
         array_agg(j.event), array_agg(j.move),
         array_agg(j.event) FILTER (WHERE j.whole),
-        substr(min((lpad(j.ordinal::text, 19, '0') || format('%s (sequence %s): %s', j.event_type, j.next_sequence, j.problem))
+        substr(min((
+            lpad(j.ordinal::text, 19, '0') || coalesce(substring(j.problem, '^LG[0-9]{3} '), 'LG001 ')
+            || format('%s (sequence %s): %s', j.event_type, j.next_sequence, regexp_replace(j.problem, '^LG[0-9]{3} ', '')))
             COLLATE "C") FILTER (WHERE j.problem IS NOT NULL), 20)
     INTO stored, moves, whole, problem
     FROM (
@@ -521,8 +524,7 @@ BEGIN
     SELECT p.* INTO prepared
     FROM prepare_batch(p_epoch, pg_current_xact_id()::text::bigint, given, execution_ids, heads, p_history) p;
     IF prepared.problem IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = CASE WHEN prepared.problem ~ '\): sequence: ' THEN 'LG002' ELSE 'LG001' END, MESSAGE = prepared.problem;
+        RAISE EXCEPTION USING ERRCODE = left(prepared.problem, 5), MESSAGE = substr(prepared.problem, 7);
     END IF;
     IF cardinality(given) <> coalesce(cardinality(prepared.stored), 0) THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'ordinal: each event of a batch needs one of its own';

@@ -14,7 +14,7 @@ from psycopg import sql
 from pydantic import SecretStr
 
 from ledger_pipeline import Ledger, events
-from ledger_pipeline.errors import AppendRefused, NotFound
+from ledger_pipeline.errors import DeletionRefused, InvalidTransition, NotFound
 from ledger_pipeline.hot.acting import acting
 from ledger_pipeline.hot.append import append
 from ledger_pipeline.hot.database import Connection, connect
@@ -99,7 +99,7 @@ def owner(story: DriveStory, of: str) -> uuid.UUID:
 @pytest.mark.parametrize("of", OWNERS)
 def test_an_owner_of_hot_events_is_kept_with_all_that_it_owns(root: Connection, story: DriveStory, of: str) -> None:
     before = left(root, story)
-    with pytest.raises(AppendRefused, match=f"execution {story.execution} has events in the hot store"):
+    with pytest.raises(DeletionRefused, match=f"execution {story.execution} has events in the hot store"):
         delete(root, OWNERS[of], owner(story, of))
     assert left(root, story) == before
     assert root.execute(
@@ -127,7 +127,7 @@ def test_executions_follow_their_owner_and_history_stays(rolled: Rolled, of: str
     assert rolled.ledger.replay(story.execution).status == "cancelled"
     assert queries.execution(story.execution).execution == told.execution
     assert story.execution in {one.execution_id for one in queries.executions().items}
-    with pytest.raises(AppendRefused, match="pruned"):
+    with pytest.raises(InvalidTransition, match="pruned"):
         append(root, story.execution, [events.LogRecorded(occurred_at=NOW, log_level="info", message="late")])
 
 

@@ -50,7 +50,7 @@ def test_names_and_page_sizes_are_checked(world: World) -> None:
     with pytest.raises(InvalidInput, match="name: is empty"):
         create_drive(world.root, "  ")
     for limit in (0, 1001):
-        with pytest.raises(InvalidInput, match="limit: must be between 1 and 1000"):
+        with pytest.raises(InvalidInput, match="limit: must be a whole number from 1 to 1000"):
             list_rows(world.root, User, limit=limit)
 
 

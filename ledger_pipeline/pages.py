@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.errors import InvalidCursor, InvalidPageSize
 
 DEFAULT_PAGE_SIZE = 50
 MOST_ITEMS = 500
@@ -41,9 +41,8 @@ class Request:
     def of(
         cls, answer: str, filters: Mapping[str, Any], cursor: str | None, page_size: int, key: Sequence[Part]
     ) -> "Request":
-        """Raises InvalidInput for a page size out of range and for a cursor that isn't of this answer and filters."""
-        if not _is_size(page_size):
-            raise InvalidInput(f"page_size: must be a whole number from 1 to {MOST_ITEMS}, got {page_size!r}")
+        """Raises InvalidPageSize for one out of range, InvalidCursor for one that isn't of this answer and filters."""
+        check_size("page_size", page_size, MOST_ITEMS)
         return cls(answer, filters, page_size, None if cursor is None else _key_of(cursor, answer, filters, key))
 
     def page(self, items: Sequence[T], key: Callable[[T], Key]) -> Page[T]:
@@ -51,6 +50,13 @@ class Request:
         shown = tuple(items[: self.page_size])
         more = len(items) > self.page_size
         return Page(shown, _cursor(self.answer, self.filters, key(shown[-1])) if more else None)
+
+
+def check_size(field: str, value: Any, most: int) -> int:
+    """A number of items; raises InvalidPageSize for one out of range."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise InvalidPageSize(f"{field}: must be a whole number from 1 to {most}, got {repr(value)[:80]}")
+    return value
 
 
 def optional(part: Part) -> Part:
@@ -80,10 +86,6 @@ def text(value: Any) -> str:
     return value
 
 
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_ITEMS
-
-
 def _digest(filters: Mapping[str, Any]) -> str:
     given = json.dumps({name: str(value) for name, value in filters.items()}, sort_keys=True)
     return hashlib.sha256(given.encode()).hexdigest()[:12]
@@ -108,11 +110,11 @@ def _key_of(cursor: str, answer: str, filters: Mapping[str, Any], parts: Sequenc
         of_answer, digest, *values = json.loads(raw)
         key = tuple(part(value) for part, value in zip(parts, values, strict=True))
     except (binascii.Error, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
-        raise InvalidInput(
+        raise InvalidCursor(
             f"cursor: {str(cursor)[:40]!r} is none of this ledger's: pass on `next_cursor` as the page before gave it"
         ) from None
     if of_answer != answer or digest != _digest(filters):
-        raise InvalidInput(
+        raise InvalidCursor(
             "cursor: it belongs to another answer or to other filters: pass it on with those of the page before"
         )
     return key
