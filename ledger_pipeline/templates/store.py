@@ -54,8 +54,8 @@ class Templates:
     def get(self, template: UUID | str, *, drive_id: UUID | None = None, version: int | str | None = None) -> Template:
         """A template by id or by name, at a version by number or tag, by default the current one.
 
-        Without a drive, a name means the template without one, if there is such. Raises NotFound, and InvalidInput for a
-        name that several drives have when none is given.
+        Without a drive, a name means the template without one, if there is such. Raises NotFound, and InvalidInput for
+        a name that several drives have when none is given.
         """
         template_id = _as_id(template)
         drive_id = id_or_none("drive_id", drive_id)
