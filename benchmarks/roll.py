@@ -30,7 +30,7 @@ from ledger_pipeline.settings import Settings
 
 NOW = datetime(2025, 6, 2, tzinfo=UTC)
 DAYS = 28
-EXECUTIONS = 10_000
+EXECUTIONS = 16_000
 ROUNDS = 3
 TARGET_RATIO = 0.2
 

@@ -8,9 +8,9 @@ them once more and drops them in the transaction that makes the files the truth.
 import time
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
@@ -169,32 +169,41 @@ def drop_empty_leaves(connection: Connection) -> int:
 def _roll_in_order(
     connection: Connection, settings: Settings, weeks: list[date], now: datetime, progress: Progress | None
 ) -> list[RolledWeek]:
-    """Rolls weeks in their order; while one is verified, the next is written already."""
-    rolled: list[RolledWeek] = []
+    """Rolls weeks in their order: while one is verified, the next is being written and the one before committed."""
+    rolled: list[Future[RolledWeek]] = []
     with ExitStack() as resources:
-        writing = resources.enter_context(connect_like(connection)) if len(weeks) > 1 else connection
-        # Left before the connection closes: a week half written is finished, or left for the next roll.
-        ahead = resources.enter_context(ThreadPoolExecutor(1, "next-week"))
 
-        def prepare(week: date) -> "_Prepared":
-            return _prepare(writing, settings, week, now, progress)
+        def aside(name: str) -> tuple[Connection, Executor]:
+            """One thread with a connection of its own; it has ended before the connection closes."""
+            own = resources.enter_context(connect_like(connection))
+            return own, resources.enter_context(ThreadPoolExecutor(1, name))
 
+        writing, ahead = aside("next-week")
+        committing, behind = aside("last-week")
         following = iter(weeks)
-        under_way = deque(ahead.submit(prepare, week) for week in islice(following, 1))
+        under_way = deque(
+            ahead.submit(_prepare, writing, settings, week, now, progress) for week in islice(following, 1)
+        )
         while under_way:
             prepared = under_way.popleft().result()
-            under_way.extend(ahead.submit(prepare, week) for week in islice(following, 1))
-            rolled.append(_finish(connection, settings, prepared, progress))
-    return rolled
+            under_way.extend(
+                ahead.submit(_prepare, writing, settings, week, now, progress) for week in islice(following, 1)
+            )
+            verified = _verify(connection, settings, prepared, progress)
+            if rolled:
+                rolled[-1].result()  # weeks leave in their order: none is committed after one that wasn't
+            rolled.append(behind.submit(_commit, committing, verified, progress))
+        return [each.result() for each in rolled]
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A week whose files are written; `row` is None when it has no events."""
+    """A week whose files are written, or verified as well; `row` is None when it has no events."""
 
     week: date
     row: RolledWeekRow | None
     write_seconds: float = 0.0
+    verify_seconds: float = 0.0
 
 
 def _prepare(
@@ -209,27 +218,35 @@ def _prepare(
     began = time.monotonic()
     if row.state is WeekState.SEALED or not _files_are_whole(settings, row):
         row = _written(connection, settings, row, lambda events: report(WeekState.SEALED, events))
+    report(WeekState.WRITTEN, row.events)
     return _Prepared(week, row, time.monotonic() - began)
 
 
-def _finish(connection: Connection, settings: Settings, prepared: _Prepared, progress: Progress | None) -> RolledWeek:
-    """Verifies a week's files and commits it, unless that has been done."""
+def _verify(connection: Connection, settings: Settings, prepared: _Prepared, progress: Progress | None) -> _Prepared:
+    """Verifies a week's files, unless that has been done."""
     row = prepared.row
+    if row is None or row.state is WeekState.COMMITTED:
+        return prepared
+    began = time.monotonic()
+    if row.state is WeekState.WRITTEN:
+        row = _verified(connection, settings, row)
+    _reporter(progress, row)(WeekState.VERIFIED, row.events)
+    return replace(prepared, row=row, verify_seconds=time.monotonic() - began)
+
+
+def _commit(connection: Connection, verified: _Prepared, progress: Progress | None) -> RolledWeek:
+    """Commits a week, unless that has been done."""
+    row = verified.row
     if row is None:
-        return RolledWeek(prepared.week, 0, 0, 0)
-    report = _reporter(progress, row)
-    verified = committed = 0.0
+        return RolledWeek(verified.week, 0, 0, 0)
+    committed = 0.0
     if row.state is not WeekState.COMMITTED:
-        report(WeekState.WRITTEN, row.events)
         began = time.monotonic()
-        if row.state is WeekState.WRITTEN:
-            row = _verified(connection, settings, row)
-        report(WeekState.VERIFIED, row.events)
-        verified, began = time.monotonic() - began, time.monotonic()
         row = _committed(connection, row)
         committed = time.monotonic() - began
-    report(WeekState.COMMITTED, row.events)
-    return RolledWeek(row.week, row.events, row.bytes, len(row.files), prepared.write_seconds, verified, committed)
+    _reporter(progress, row)(WeekState.COMMITTED, row.events)
+    seconds = (verified.write_seconds, verified.verify_seconds, committed)
+    return RolledWeek(row.week, row.events, row.bytes, len(row.files), *seconds)
 
 
 def _reporter(progress: Progress | None, row: RolledWeekRow) -> Callable[[WeekState, int], None]:

@@ -35,8 +35,8 @@ FILE_BYTES = 256 << 20
 """A file takes no more rows once it is this large."""
 
 _READERS = 2
-_CHUNK_ROWS = 2 * ROW_GROUP_ROWS
-_CHUNK_BYTES = 32 << 20
+_CHUNK_ROWS = 8 * ROW_GROUP_ROWS
+_CHUNK_BYTES = 96 << 20
 _SMALLEST_CHUNK_ROWS = 1024
 
 _HIGH_CARDINALITY = {
