@@ -23,7 +23,7 @@ from ledger_pipeline.hot.database import Connection
 
 _BATCH_BYTES = 8 << 20
 _KEYS = ("execution_id", "sequence")
-_Part = tuple[dict[str, pa.Array], int]
+Part = tuple[dict[str, pa.Array], int]
 _SURPRISES = "columns expected to be NULL that are not"
 _ROWS_TO_LEARN_FROM = 1000
 _expected_null: dict[str, frozenset[str]] = {}
@@ -53,15 +53,11 @@ class HotRows:
             arrays = [_column([(columns, size)], field) for field in ARROW_SCHEMA]
             yield pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
 
-    def in_order(self, event_types: Iterable[str], where: sql.Composable) -> pa.Table:
-        """The rows of several types in one table, sorted by execution and sequence, in one chunk a column."""
-        parts = [
+    def parts(self, event_types: Iterable[str], where: sql.Composable) -> list[Part]:
+        """The rows of several types, for `in_order`."""
+        return [
             (columns, len(columns["leaf"])) for event_type in event_types for columns in self._filled(event_type, where)
         ]
-        keys = {name: _column(parts, ARROW_SCHEMA.field(name)) for name in _KEYS}
-        order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in _KEYS])
-        arrays = [_column(parts, field, order) for field in ARROW_SCHEMA]
-        return pa.Table.from_arrays(arrays, schema=ARROW_SCHEMA)
 
     def _filled(self, event_type: str, where: sql.Composable) -> list[dict[str, pa.Array]]:
         """All rows of one type, without asking for the columns that are expected to be NULL throughout."""
@@ -95,6 +91,13 @@ class HotRows:
                     yield filled | {"event_type": pa.repeat(pa.scalar(event_type), batch.num_rows)}
 
 
+def in_order(parts: list[Part]) -> pa.Table:
+    """Rows of several types in one table, sorted by execution and sequence, in one chunk a column."""
+    keys = {name: _column(parts, ARROW_SCHEMA.field(name)) for name in _KEYS}
+    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in _KEYS])
+    return pa.Table.from_arrays([_column(parts, field, order) for field in ARROW_SCHEMA], schema=ARROW_SCHEMA)
+
+
 @contextmanager
 def hot_rows(connection: Connection, snapshot: str | None = None) -> Generator[HotRows]:
     """Reads on a session of its own, with the connection's rights; `snapshot` is an exported one, still held."""
@@ -117,7 +120,7 @@ def types_present(connection: Connection, where: sql.Composable) -> list[str]:
     return [row["event_type"] for row in rows]
 
 
-def _column(parts: list[_Part], field: pa.Field, order: pa.Array | None = None) -> pa.Array:
+def _column(parts: list[Part], field: pa.Field, order: pa.Array | None = None) -> pa.Array:
     """One column of the parts' rows, in the field's type; most are NULL throughout, and not worth moving."""
     if not any(field.name in columns for columns, _ in parts):
         return pa.nulls(sum(size for _, size in parts), field.type)

@@ -19,7 +19,7 @@ from psycopg import IsolationLevel, sql
 from psycopg.pq import TransactionStatus
 
 from ledger_pipeline.cold.files import check_file
-from ledger_pipeline.cold.hot_rows import hot_rows, types_present
+from ledger_pipeline.cold.hot_rows import hot_rows, in_order, types_present
 from ledger_pipeline.cold.manifest import ColdFile, RolledWeekRow, StoredFile, committed_weeks, files_by_week
 from ledger_pipeline.cold.spool import Spool
 from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput, LedgerError, NotFound
@@ -125,7 +125,7 @@ def scan_events(connection: Connection, cold_dir: Path, batch_rows: int = _BATCH
                 with hot_rows(connection, exported["id"]) as hot:
                     for row in weeks:
                         of_week = sql.SQL("week = {}").format(sql.Literal(row["week"]))
-                        spool.add_table(hot.in_order(types_present(connection, of_week), of_week))
+                        spool.add_table(in_order(hot.parts(types_present(connection, of_week), of_week)))
     except BaseException:
         spool.close()
         raise

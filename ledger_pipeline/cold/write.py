@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
-from queue import SimpleQueue
 from uuid import UUID
 
 import pyarrow as pa
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from ledger_pipeline.cold.files import StagedFile, week_folder
-from ledger_pipeline.cold.hot_rows import HotRows, hot_rows
+from ledger_pipeline.cold.hot_rows import hot_rows, in_order
 from ledger_pipeline.cold.manifest import ColdFile
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.events.columns import ColumnKind
@@ -160,31 +159,29 @@ def _row_groups(chunks: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 
 def _chunks(connection: Connection, leaves: _Leaves) -> Iterator[pa.Table]:
-    """The week's rows in order; two chunks are read while the one before them is encoded."""
+    """The week's rows in order; each chunk's types are shared by two readers, one chunk ahead of the encoding."""
     of_week = sql.SQL("week = {}").format(sql.Literal(leaves.week))
     ranges = _chunk_ranges(connection, of_week, leaves)
-    readers = min(_READERS, len(ranges))
     with ExitStack() as stack:
-        idle: SimpleQueue[HotRows] = SimpleQueue()
-        for _ in range(readers):
-            hot = stack.enter_context(hot_rows(connection))
-            if len(ranges) > 1:
+        # The largest tables come first: taking turns shares them about evenly.
+        shares = [leaves.event_types[nth::_READERS] for nth in range(_READERS)]
+        readers = [stack.enter_context(hot_rows(connection)) for _ in shares]
+        if len(ranges) > 1:
+            for hot in readers:
                 hot.prefer_indexes()
-            idle.put(hot)
-        pool = stack.enter_context(ThreadPoolExecutor(readers, "hot-rows"))
+        pool = stack.enter_context(ThreadPoolExecutor(_READERS, "hot-rows"))
+        ahead = stack.enter_context(ThreadPoolExecutor(1, "next-chunk"))
 
         def read(within: sql.Composable) -> pa.Table:
-            hot = idle.get()
-            try:
-                return hot.in_order(leaves.event_types, sql.SQL(" AND ").join([of_week, within]))
-            finally:
-                idle.put(hot)
+            where = sql.SQL(" AND ").join([of_week, within])
+            parts = [pool.submit(hot.parts, types, where) for hot, types in zip(readers, shares, strict=True)]
+            return in_order([part for of_reader in parts for part in of_reader.result()])
 
-        under_way = deque(pool.submit(read, within) for within in ranges[:readers])
-        following = iter(ranges[readers:])
+        following = iter(ranges)
+        under_way = deque(ahead.submit(read, within) for within in islice(following, 1))
         while under_way:
             chunk = under_way.popleft().result()
-            under_way.extend(pool.submit(read, within) for within in islice(following, 1))
+            under_way.extend(ahead.submit(read, within) for within in islice(following, 1))
             if chunk.num_rows:
                 yield chunk
 
@@ -194,7 +191,8 @@ def _leaves_of(connection: Connection, week: date) -> _Leaves:
     row = connection.execute(
         """
         SELECT coalesce(sum(pg_table_size(leaf)), 0)::bigint AS bytes,
-            array_agg(event_type ORDER BY event_type) FILTER (WHERE pg_relation_size(leaf) > 0) AS event_types,
+            array_agg(event_type ORDER BY pg_relation_size(leaf) DESC, event_type)
+                FILTER (WHERE pg_relation_size(leaf) > 0) AS event_types,
             (SELECT events FROM archive_manifest WHERE week = %(week)s) AS events
         FROM (
             SELECT event_type, format('ledger.%%I', leaf)::regclass AS leaf

@@ -120,7 +120,7 @@ def page(browser_program: str) -> Iterator[Page]:
     arguments = [*QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_program, args=arguments)
-        opened = browser.new_page(viewport={"width": 1600, "height": 1000})
+        opened = browser.new_page(viewport={"width": 3200, "height": 2000})
         opened.set_default_timeout(PAGE_SECONDS * 1000)
         opened.set_default_navigation_timeout(PAGE_SECONDS * 1000)
         yield opened
