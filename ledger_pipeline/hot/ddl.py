@@ -3,7 +3,6 @@
 `python -m ledger_pipeline.hot.ddl` writes the derived files of the newest migration; a test fails when they drift.
 """
 
-import re
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -24,9 +23,9 @@ from ledger_pipeline.events.catalogue import (
 from ledger_pipeline.events.columns import Column, ColumnKind
 from ledger_pipeline.events.enums import DATABASE_ENUMS
 from ledger_pipeline.events.states import RULES, ExecutionState, Rule
+from ledger_pipeline.hot.migrations.steps import SQL_FOLDER
 from ledger_pipeline.hot.payload_shape import payload_cases, step_types
 
-SQL_FOLDER = Path(__file__).parent / "migrations" / "sql"
 TEMPLATE_FOLDER = Path(__file__).parent / "sql"
 
 # Times are epoch microseconds, so that the text depends on no session setting; to_char likewise fixes the date.
@@ -284,30 +283,13 @@ def append_sql() -> str:
     return template
 
 
-def _first_append_sql() -> str:
-    return (SQL_FOLDER / "0001_40_append.sql").read_text() + "\n" + (SQL_FOLDER / "0001_45_project.sql").read_text()
-
-
-def _replaced(old: str, new: str) -> str:
-    """Drops what `old` made and makes what `new` makes, with the rights of the roles."""
-    made = re.findall(r"^CREATE (FUNCTION|AGGREGATE|TYPE) (\w+)", old, re.M)
-    drops = [
-        f"DROP AGGREGATE {name}(bytea, bytea);" if kind == "AGGREGATE" else f"DROP {kind} {name};"
-        for kind, name in reversed(made)
-    ]
-    return "\n".join(drops) + "\n\n" + new + (TEMPLATE_FOLDER / "append_grants.sql").read_text()
-
-
 def derived_files() -> dict[Path, str]:
     """Each derived file of the newest migration with its text."""
     return {
         SQL_FOLDER / "0001_15_enums.sql": enum_types() + "\n",
         SQL_FOLDER / "0001_20_events.sql": events_sql(),
-        SQL_FOLDER / "0002_10_append.sql": _replaced(
-            _first_append_sql(), append_sql() + "\n" + (TEMPLATE_FOLDER / "project.sql").read_text()
-        ),
-        SQL_FOLDER / "0002_10_append.down.sql": _replaced(
-            append_sql() + (TEMPLATE_FOLDER / "project.sql").read_text(), _first_append_sql()
+        SQL_FOLDER / "0003_10_append.sql": "\n".join(
+            [append_sql(), *((TEMPLATE_FOLDER / name).read_text() for name in ("project.sql", "append_grants.sql"))]
         ),
     }
 

@@ -1,0 +1,31 @@
+"""What a migration does: it runs SQL files as the ledger's owner, and puts one version of the append functions for another."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+SQL_FOLDER = Path(__file__).parent / "sql"
+_MADE = re.compile(r"^CREATE (FUNCTION|AGGREGATE|TYPE) (\w+)", re.MULTILINE)
+_DROPS = re.compile(r"^DROP .*;\n", re.MULTILINE)
+
+
+def as_owner(connection: Connection, statements: Iterable[str]) -> None:
+    """Runs SQL texts in the ledger's schema, as its owner."""
+    connection.exec_driver_sql("SET LOCAL ROLE ledger_owner")
+    connection.exec_driver_sql("SET LOCAL search_path = ledger")
+    for text in statements:
+        # Through the cursor: the text has percent signs and colons that are not parameters.
+        connection.connection.cursor().execute(text.encode())
+    connection.exec_driver_sql("RESET ROLE")
+    connection.exec_driver_sql("SET LOCAL search_path = public")
+
+
+def replaced(old: Path, new: Path) -> str:
+    """Drops the functions that one file made and makes those of another, with the rights of the roles."""
+    made = reversed(_MADE.findall(old.read_text()))
+    drops = [
+        f"DROP AGGREGATE {name}(bytea, bytea);" if kind == "AGGREGATE" else f"DROP {kind} {name};" for kind, name in made
+    ]
+    return "\n".join(drops) + "\n\n" + _DROPS.sub("", new.read_text())
