@@ -22,6 +22,9 @@ from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.database import Connection
 
 _BATCH_BYTES = 8 << 20
+_POOL = pa.jemalloc_memory_pool() if "jemalloc" in pa.supported_memory_backends() else pa.default_memory_pool()
+"""Sorting makes every column anew, chunk after chunk: this pool keeps its pages, the default one gives them back, and
+half of the time of sorting goes into getting them again."""
 _KEYS = ("execution_id", "sequence")
 Part = tuple[dict[str, pa.Array], int]
 _SURPRISES = "columns expected to be NULL that are not"
@@ -94,7 +97,7 @@ class HotRows:
 def in_order(parts: list[Part]) -> pa.Table:
     """Rows of several types in one table, sorted by execution and sequence, in one chunk a column."""
     keys = {name: _column(parts, ARROW_SCHEMA.field(name)) for name in _KEYS}
-    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in _KEYS])
+    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in _KEYS], memory_pool=_POOL)
     return pa.Table.from_arrays([_column(parts, field, order) for field in ARROW_SCHEMA], schema=ARROW_SCHEMA)
 
 
@@ -125,11 +128,11 @@ def _column(parts: list[Part], field: pa.Field, order: pa.Array | None = None) -
     if not any(field.name in columns for columns, _ in parts):
         return pa.nulls(sum(size for _, size in parts), field.type)
     arrays = [
-        columns[field.name].cast(field.type) if field.name in columns else pa.nulls(size, field.type)
+        columns[field.name].cast(field.type, memory_pool=_POOL) if field.name in columns else pa.nulls(size, field.type)
         for columns, size in parts
     ]
-    column = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
-    return column if order is None else column.take(order)
+    column = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays, _POOL)
+    return column if order is None else pc.take(column, order, memory_pool=_POOL)
 
 
 def _columns_of(event_type: str) -> tuple[str, ...]:

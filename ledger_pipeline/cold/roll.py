@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from ledger_pipeline.cold.checkpoints import close_checkpoint, lies_below_checkpoint
 from ledger_pipeline.cold.files import Orphan, check_file, remove_orphan, unnamed_files
 from ledger_pipeline.cold.manifest import RolledWeekRow, WeekState, unfinished_weeks, week_row
+from ledger_pipeline.cold.second_reader import SecondReader
 from ledger_pipeline.cold.sessions import (
     LOCK_CLASS,
     ROLL_LOCK,
@@ -29,7 +30,6 @@ from ledger_pipeline.cold.sessions import (
     retry_while_locked,
     sessions_holding,
 )
-from ledger_pipeline.cold.verify import verify_files
 from ledger_pipeline.cold.write import write_week
 from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput
 from ledger_pipeline.events.columns import week_of
@@ -180,16 +180,19 @@ def _roll_in_order(
 
         writing, ahead = aside("next-week")
         committing, behind = aside("last-week")
+        second_reader = resources.enter_context(SecondReader())
         following = iter(weeks)
         under_way = deque(
-            ahead.submit(_prepare, writing, settings, week, now, progress) for week in islice(following, 1)
+            ahead.submit(_prepare, writing, settings, week, now, second_reader, progress)
+            for week in islice(following, 1)
         )
         while under_way:
             prepared = under_way.popleft().result()
             under_way.extend(
-                ahead.submit(_prepare, writing, settings, week, now, progress) for week in islice(following, 1)
+                ahead.submit(_prepare, writing, settings, week, now, second_reader, progress)
+                for week in islice(following, 1)
             )
-            verified = _verify(connection, settings, prepared, progress)
+            verified = _verify(connection, settings, prepared, second_reader, progress)
             if rolled:
                 rolled[-1].result()  # weeks leave in their order: none is committed after one that wasn't
             rolled.append(behind.submit(_commit, committing, verified, progress))
@@ -207,7 +210,12 @@ class _Prepared:
 
 
 def _prepare(
-    connection: Connection, settings: Settings, week: date, now: datetime, progress: Progress | None
+    connection: Connection,
+    settings: Settings,
+    week: date,
+    now: datetime,
+    second_reader: SecondReader,
+    progress: Progress | None,
 ) -> _Prepared:
     """Seals a week and writes its files, unless that has been done."""
     row = _sealed(connection, week, now)
@@ -215,6 +223,7 @@ def _prepare(
         return _Prepared(week, row)
     report = _reporter(progress, row)
     report(WeekState.SEALED, 0)
+    second_reader.expect(row.events)
     began = time.monotonic()
     if row.state is WeekState.SEALED or not _files_are_whole(settings, row):
         row = _written(connection, settings, row, lambda events: report(WeekState.SEALED, events))
@@ -222,14 +231,20 @@ def _prepare(
     return _Prepared(week, row, time.monotonic() - began)
 
 
-def _verify(connection: Connection, settings: Settings, prepared: _Prepared, progress: Progress | None) -> _Prepared:
+def _verify(
+    connection: Connection,
+    settings: Settings,
+    prepared: _Prepared,
+    second_reader: SecondReader,
+    progress: Progress | None,
+) -> _Prepared:
     """Verifies a week's files, unless that has been done."""
     row = prepared.row
     if row is None or row.state is WeekState.COMMITTED:
         return prepared
     began = time.monotonic()
     if row.state is WeekState.WRITTEN:
-        row = _verified(connection, settings, row)
+        row = _verified(connection, settings, row, second_reader)
     _reporter(progress, row)(WeekState.VERIFIED, row.events)
     return replace(prepared, row=row, verify_seconds=time.monotonic() - began)
 
@@ -318,8 +333,10 @@ def _files_are_whole(settings: Settings, row: RolledWeekRow) -> bool:
     return True
 
 
-def _verified(connection: Connection, settings: Settings, row: RolledWeekRow) -> RolledWeekRow:
-    events, root = verify_files(settings.cold_dir, row.week, row.files)
+def _verified(
+    connection: Connection, settings: Settings, row: RolledWeekRow, second_reader: SecondReader
+) -> RolledWeekRow:
+    events, root = second_reader.verify(settings.cold_dir, row.week, row.files)
     marked = connection.execute(
         "SELECT * FROM mark_verified(%s, %s, %s, %s)", (row.week, row.fencing_token, events, root)
     ).fetchone()

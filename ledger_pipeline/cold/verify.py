@@ -4,7 +4,6 @@
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import date
 from hashlib import sha256
 from itertools import pairwise
@@ -23,7 +22,7 @@ from ledger_pipeline.cold.merkle import MerkleTree
 from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.events.schema import ARROW_SCHEMA, GENESIS_HASH
 
-_BATCH_ROWS = 8192
+_BATCH_ROWS = 4096
 _BATCH_BYTES = 64 << 20
 
 _ROWS = f"""
@@ -53,12 +52,12 @@ def verify_files(cold_dir: Path, week: date, files: Sequence[ColdFile]) -> tuple
     tree = MerkleTree()
     before = _Row("", 0, _UNKNOWN)
     # One thread of DuckDB's: with more, it gives a stream's rows in any order.
-    with duckdb.connect(config={"threads": 1}) as database, ThreadPoolExecutor(1, "read-ahead") as aside:
+    with duckdb.connect(config={"threads": 1}) as database:
         for file in files:
             path = check_file(cold_dir, file, again=True)
             events_before = tree.size
             try:
-                for batch in _ahead(_rows(database, path, week, file), aside):
+                for batch in _rows(database, path, week, file):
                     leaves = _checked_leaves(path, batch)
                     before = _check_chain(path, batch, leaves, before)
                     tree.extend(leaves)
@@ -85,14 +84,6 @@ def _rows(database: duckdb.DuckDBPyConnection, path: Path, week: date, file: Col
     rows = database.sql(_ROWS, params=parameters)
     with rows.to_arrow_reader(max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, row_bytes)))) as reader:
         yield from reader
-
-
-def _ahead(batches: Iterator[pa.RecordBatch], aside: Executor) -> Iterator[pa.RecordBatch]:
-    """Reads one batch ahead on another thread: DuckDB joins its texts while those of the batch before are hashed."""
-    under_way = aside.submit(next, batches, None)
-    while (batch := under_way.result()) is not None:
-        under_way = aside.submit(next, batches, None)
-        yield batch
 
 
 def _checked_leaves(path: Path, batch: pa.RecordBatch) -> list[bytes]:

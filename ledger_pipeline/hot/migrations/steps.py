@@ -1,4 +1,4 @@
-"""What a migration does: it runs SQL files as the ledger's owner, and puts one version of the append functions for another."""
+"""Steps of migrations: running SQL as the ledger's owner, and replacing the append functions by another version."""
 
 import re
 from collections.abc import Iterable
@@ -26,6 +26,7 @@ def replaced(old: Path, new: Path) -> str:
     """Drops the functions that one file made and makes those of another, with the rights of the roles."""
     made = reversed(_MADE.findall(old.read_text()))
     drops = [
-        f"DROP AGGREGATE {name}(bytea, bytea);" if kind == "AGGREGATE" else f"DROP {kind} {name};" for kind, name in made
+        f"DROP AGGREGATE {name}(bytea, bytea);" if kind == "AGGREGATE" else f"DROP {kind} {name};"
+        for kind, name in made
     ]
     return "\n".join(drops) + "\n\n" + _DROPS.sub("", new.read_text())

@@ -1,0 +1,91 @@
+"""The second reader's process: it verifies files beside the one that writes the next.
+
+Verifying holds the interpreter's lock most of the time: in one process with it, writing takes half as long again. It is
+a process of our own and not one of `multiprocessing`, which would run the caller's main script a second time.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from ledger_pipeline.cold.manifest import ColdFile
+from ledger_pipeline.cold.verify import verify_files
+from ledger_pipeline.errors import ColdStoreDamaged, LedgerError
+
+WORTH_A_PROCESS = 32_768
+"""Events of a week from which on starting the process, which takes as long as verifying 100,000 events, is worth it."""
+
+
+class SecondReader:
+    """Verifies weeks: small ones here, large ones in a process that lives until the end of the `with` block."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            if error is not None:
+                self._process.kill()
+            self._process.communicate()  # its input ends, and so it does
+
+    def expect(self, events: int) -> None:
+        """Says that a week of so many events will come: the process starts while its files are being written."""
+        if events >= WORTH_A_PROCESS and self._process is None:
+            command = [sys.executable, "-m", "ledger_pipeline.cold.second_reader"]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def verify(self, cold_dir: Path, week: date, files: Sequence[ColdFile]) -> tuple[int, bytes]:
+        """What `verify_files` answers, and its errors."""
+        if self._process is None or sum(file.events for file in files) < WORTH_A_PROCESS:
+            return verify_files(cold_dir, week, files)
+        asked, answered = self._process.stdin, self._process.stdout
+        assert asked is not None
+        assert answered is not None
+        try:
+            asked.write(
+                _line({"cold_dir": str(cold_dir), "week": str(week), "files": [asdict(file) for file in files]})
+            )
+            asked.flush()
+            answer = json.loads(answered.readline())
+        except (BrokenPipeError, json.JSONDecodeError):
+            ended = self._process.wait()
+            raise LedgerError(f"the process that verifies files ended with exit code {ended}: roll again") from None
+        if "damaged" in answer:
+            raise ColdStoreDamaged(answer["damaged"])
+        return answer["events"], bytes.fromhex(answer["root"])
+
+
+def _answer(asked: IO[bytes], answered: IO[bytes]) -> None:
+    """Answers a line with a line until there are no more."""
+    for line in asked:
+        question = json.loads(line)
+        files = [ColdFile.from_json(file) for file in question["files"]]
+        try:
+            events, root = verify_files(Path(question["cold_dir"]), date.fromisoformat(question["week"]), files)
+        except ColdStoreDamaged as error:
+            answered.write(_line({"damaged": str(error)}))
+        else:
+            answered.write(_line({"events": events, "root": root.hex()}))
+        answered.flush()
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value).encode() + b"\n"
+
+
+if __name__ == "__main__":
+    # Whoever interrupts the roll from the terminal interrupts this process too: its end is up to the roll.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _answer(sys.stdin.buffer, sys.stdout.buffer)
