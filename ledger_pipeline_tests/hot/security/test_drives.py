@@ -59,6 +59,7 @@ def test_no_relation_shows_a_row_of_another_drive(world: World, name: str) -> No
     places = {"workflow_events", "workflow_executions", "workflow_steps", "executions", "execution_log", "agent_states"}
     places |= {"workflow_approvals", "workflow_artifacts", "execution_snapshots", "execution_heads", "drives", "users"}
     places |= {"drive_members", "customers", "agents", "workflow_templates", "workflow_template_versions"}
+    places |= {"budgets", "budget_totals"}
     assert {place for place in places if not tells_of(seen[place], world.x)} == set()
 
 
@@ -394,6 +395,11 @@ def test_the_weeks_of_a_staged_batch_tell_nothing_of_another_drive(world: World)
         "INSERT INTO drive_members (drive_id, user_id, access) VALUES (%(x)s, %(id)s, 'read')",
         "INSERT INTO customers (drive_id, name) VALUES (%(id)s, 'c')",
         "INSERT INTO agents (drive_id, name) VALUES (%(id)s, 'a')",
+        "INSERT INTO budgets (drive_id, scope, workflow_name, period, limit_usd)"
+        " VALUES (%(id)s, 'workflow', 'w', 'day', 1)",
+        "INSERT INTO budgets (drive_id, scope, customer_id, period, limit_usd)"
+        " VALUES (%(x)s, 'customer', %(id)s, 'day', 1)",
+        "INSERT INTO budgets (drive_id, scope, agent_id, period, limit_usd) VALUES (%(x)s, 'agent', %(id)s, 'day', 1)",
         "INSERT INTO workflow_templates (drive_id, name, version, current_version, status, created_by)"
         " VALUES (%(id)s, 'template_omega_y', '1', 1, 'draft', acting_user())",
         "INSERT INTO workflow_template_versions"
@@ -430,6 +436,8 @@ def test_a_name_taken_in_another_drive_is_free_in_ones_own(world: World) -> None
         "UPDATE customers SET name = 'mine' WHERE id = %(customer)s",
         "UPDATE agents SET name = 'mine' WHERE id = %(agent)s",
         "UPDATE users SET name = 'mine' WHERE id = %(user)s",
+        "UPDATE budgets SET limit_usd = 1 WHERE drive_id = %(drive)s",
+        "DELETE FROM budgets WHERE drive_id = %(drive)s",
         "UPDATE workflow_templates SET title = 'mine' WHERE id = %(template)s",
         "DELETE FROM workflow_templates WHERE id = %(template)s",
         "DELETE FROM workflow_template_steps WHERE template_id = %(template)s",
