@@ -188,6 +188,24 @@ def test_a_removed_budget_is_judged_no_more_and_its_breaches_stay(ledger: Ledger
     assert len(spender.breaches()) == 2
 
 
+def test_the_mart_of_breaches_shows_them(ledger: Ledger, spender: Spender) -> None:
+    budget = ledger.budgets.set(customer_id=spender.customer, period="year", limit_usd="1", drive_id=spender.drive)
+    spender.use(early(1), "0.9", "2")
+    ledger.judge_budgets()
+    ledger.build_marts(NOW)
+    with ledger.marts() as marts:
+        rows = marts.execute(
+            "SELECT budget_id, budget_scope, execution_kind, customer_id, drive_id, budget_period, threshold_percent,"
+            " over_usd, model_call_id FROM marts.budget_breaches ORDER BY sequence"
+        ).fetchall()
+        kept = ("customer", "budget", spender.customer, spender.drive, THIS_YEAR)
+        assert rows == [
+            (budget.id, *kept, 80, Decimal("-0.1"), "0"),
+            (budget.id, *kept, 100, Decimal("1.9"), "1"),
+        ]
+        assert marts.execute("SELECT count(*) FROM marts.executions").fetchone() == (1,)
+
+
 @pytest.fixture
 def other_login(ledger: Ledger) -> Iterator[str]:
     name = f"judge_{NOW:%H%M%S%f}"
