@@ -27,6 +27,8 @@ from ledger_pipeline.settings import Settings
 if TYPE_CHECKING:
     import duckdb
 
+    from ledger_pipeline.budgets.budget import Budgets
+    from ledger_pipeline.budgets.judging import Judged
     from ledger_pipeline.cold.prune import Pruned
     from ledger_pipeline.events.state import ExecutionState
     from ledger_pipeline.hot.directory import People
@@ -201,6 +203,20 @@ class Ledger:
         from ledger_pipeline.hot.directory import People
 
         return People(self.connection)
+
+    @property
+    def budgets(self) -> "Budgets":
+        """What workflows, agents and customers may use in a period."""
+        from ledger_pipeline.budgets.budget import Budgets
+
+        return Budgets(self.connection)
+
+    def judge_budgets(self) -> "Judged":
+        """Counts what was used since the last time and records the budgets that were crossed; see `budgets.judging`."""
+        from ledger_pipeline.budgets.judging import judge
+
+        with connect(self.url, autocommit=True) as working:
+            return judge(working, self.settings.cold_dir)
 
     @cached_property
     def workflows(self) -> "Workflows":

@@ -10,6 +10,7 @@ what it read with its result.
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from uuid import UUID
 
@@ -47,6 +48,24 @@ class Position:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which events a reader wants: those of some types, by default all, and of the ledger's weeks from one on."""
+
+    event_types: tuple[str, ...] = tuple(EVENT_TYPES)
+    first_week: date | None = None
+
+    def has(self, week: RolledWeekRow) -> bool:
+        """Whether a rolled week may have such events."""
+        return self.first_week is None or week.week >= self.first_week
+
+    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """A batch's events of the types."""
+        if len(self.event_types) == len(EVENT_TYPES):
+            return batch
+        return batch.filter(pc.is_in(batch.column("event_type"), pa.array(self.event_types, pa.string())))
+
+
+@dataclass(frozen=True)
 class Feed:
     """Events after a cursor. `batches` is read once; store `end` as the new cursor when it has been read to its end."""
 
@@ -61,14 +80,17 @@ def read_feed(
     batch_rows: int = _BATCH_ROWS,
     *,
     ordered: bool = True,
+    wanted: Wanted | None = None,
+    until: Position | None = None,
 ) -> Feed:
     """The events between a cursor and the horizon; None reads from the beginning.
 
     Batches have `ARROW_SCHEMA` and come in the order of (epoch, tx, execution id, sequence), which respects every
-    execution's sequence; `ordered=False` gives the same events sooner, in any order. Raises EpochMismatch when the
-    cursor lies beyond this ledger's end, and ColdStoreDamaged for a file that is missing or altered.
+    execution's sequence; `ordered=False` gives the same events sooner, in any order. `wanted` gives some of them only,
+    `until`, a position where a reader has stood, those up to it. Raises EpochMismatch when the cursor lies beyond this
+    ledger's end, and ColdStoreDamaged for a file that is missing or altered.
     """
-    start = after or Position(0, 0)
+    start, wanted = after or Position(0, 0), wanted or Wanted()
     spool = Spool()
     try:
         with translated(), open_read(connection):
@@ -82,12 +104,13 @@ def read_feed(
                     f"the cursor (epoch {start.epoch}, transaction {start.tx}) lies beyond this ledger's end (epoch "
                     f"{end.epoch}, transaction {end.tx}): the database was restored; rebuild what was read from it"
                 )
-            cold = [week for week in committed_weeks(connection) if _overlaps(week, start, end)]
-            _spool_hot_rows(connection, spool, start, end)
+            end = end if until is None else min(until, end)
+            cold = [week for week in committed_weeks(connection) if _overlaps(week, start, end) and wanted.has(week)]
+            _spool_hot_rows(connection, spool, start, end, wanted)
     except BaseException:
         spool.close()
         raise
-    batches = _from_both(cold, cold_dir, spool, start, end, batch_rows)
+    batches = _from_both(cold, cold_dir, spool, start, end, wanted, batch_rows)
     return Feed(_in_order(batches, batch_rows) if ordered else batches, end)
 
 
@@ -116,12 +139,14 @@ def _overlaps(week: RolledWeekRow, start: Position, end: Position) -> bool:
     return week.last >= (start.epoch, start.tx) and week.first < (end.epoch, end.tx)
 
 
-def _spool_hot_rows(connection: Connection, spool: Spool, start: Position, end: Position) -> None:
+def _spool_hot_rows(connection: Connection, spool: Spool, start: Position, end: Position, wanted: Wanted) -> None:
     where = _between(start, end)
+    if wanted.first_week is not None:
+        where += sql.SQL(" AND week >= {}").format(sql.Literal(wanted.first_week))
     exported = connection.execute("SELECT pg_export_snapshot() AS id").fetchone()
     assert exported is not None
     with hot_rows(connection, exported["id"]) as hot:
-        for event_type in EVENT_TYPES:
+        for event_type in wanted.event_types:
             for batch in hot.stream(event_type, where):
                 spool.add(batch)
 
@@ -144,7 +169,13 @@ def _between(start: Position, end: Position) -> sql.Composable:
 
 
 def _from_both(
-    cold: list[RolledWeekRow], cold_dir: Path, spool: Spool, start: Position, end: Position, batch_rows: int
+    cold: list[RolledWeekRow],
+    cold_dir: Path,
+    spool: Spool,
+    start: Position,
+    end: Position,
+    wanted: Wanted,
+    batch_rows: int,
 ) -> Iterator[pa.RecordBatch]:
     with spool:
         # Every file is judged before the first event is given: a partial answer would be consumed.
@@ -155,9 +186,10 @@ def _from_both(
             whole = week.first > (start.epoch, start.tx) and week.last < (end.epoch, end.tx)
             for file in week.files:
                 for batch in read_file(cold_dir, file, batch_rows):
-                    wanted = batch if whole else batch.filter(_is_between(batch, start, end))
-                    if wanted.num_rows:
-                        yield wanted
+                    given = batch if whole else batch.filter(_is_between(batch, start, end))
+                    given = wanted.of(given)
+                    if given.num_rows:
+                        yield given
         yield from spool.batches()
 
 

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ledger_pipeline.defs.archive import event_archive
+from ledger_pipeline.defs.budgets import budgets_sensor
 from ledger_pipeline.defs.daily import daily, daily_schedule
 from ledger_pipeline.defs.due_weeks import (
     coming_weeks_have_tables,
@@ -39,7 +40,7 @@ defs = dg.Definitions(
     ],
     jobs=[daily],
     schedules=[daily_schedule],
-    sensors=[limits_sensor],
+    sensors=[limits_sensor, budgets_sensor],
     resources={"ledger": LedgerResource()},
     # The steps of a run wait for each other anyway; a process each would only start Python again.
     executor=dg.in_process_executor,

@@ -368,7 +368,10 @@ class CostRecalculated(Event, profile=23):
 
 
 class BudgetExceeded(Event, profile=24):
-    """A total crossed its budget: right after the usage that crossed it."""
+    """A total crossed its budget: right after the usage that crossed it, or in the stream of a period's budget.
+
+    There `crossing_execution_id` and `crossing_event_id` name the event with which the period's total crossed it.
+    """
 
     budget_id: Id | None = None
     budget_scope: Annotated[BudgetScope, one_of(BudgetScope)] = BudgetScope.EXECUTION
@@ -380,6 +383,8 @@ class BudgetExceeded(Event, profile=24):
     limit_tokens: Tokens | None = None
     total_tokens: Tokens | None = None
     model_call_id: OptionalText = None
+    crossing_execution_id: UUID | None = None
+    crossing_event_id: UUID | None = None
 
 
 class ContextUpdated(Event, profile=25):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -89,7 +89,10 @@ def _exact_usd(value: object) -> object:
 
 
 def _quantized(value: Decimal) -> Decimal:
-    quantized = value.quantize(USD_PLACES)
+    try:
+        quantized = value.quantize(USD_PLACES)
+    except InvalidOperation:  # of more digits than a Decimal has: far out of bounds, which is judged next
+        return value
     if quantized != value:
         raise ValueError("has more than 12 decimal places: round it at the source")
     return quantized

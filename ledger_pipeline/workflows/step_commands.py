@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
 from ledger_pipeline.arguments import id_of
-from ledger_pipeline.errors import NotFound, SequenceConflict
-from ledger_pipeline.events.state import initial
+from ledger_pipeline.errors import InvalidTransition, NotFound, SequenceConflict
+from ledger_pipeline.events.state import ExecutionState, initial
+from ledger_pipeline.hot.database import translated
 from ledger_pipeline.workflows import closing, dispatching, starting
 from ledger_pipeline.workflows.answers import Dispatched, Recorded
 from ledger_pipeline.workflows.dispatching import ChildRequest, Given
@@ -17,6 +19,8 @@ from ledger_pipeline.workflows.recorder import TRIES
 from ledger_pipeline.workflows.recording import Recording
 from ledger_pipeline.workflows.references import StepRef
 from ledger_pipeline.workflows.start_commands import StartCommands
+
+_ABOVE = (files("ledger_pipeline.workflows") / "sql" / "above.sql").read_bytes()
 
 
 class StepCommands(StartCommands):
@@ -105,6 +109,7 @@ class StepCommands(StartCommands):
         workflow, drive_of_child = self._workflow(request.workflow_name, None, drive)
         if drive_of_child != drive:
             raise NotFound(f"template {request.workflow_name} does not exist where the execution runs: without a drive")
+        self._refuse_circle(state, workflow.template_id, request.workflow_name)
         child = self._recorder.recording(initial(), parent.at)
         starting.create(
             child,
@@ -124,6 +129,19 @@ class StepCommands(StartCommands):
         )
         starting.begin(child)
         return child
+
+    def _refuse_circle(self, state: ExecutionState, template_id: UUID | None, name: str) -> None:
+        """Raises InvalidTransition when this execution, or one that it was started from, runs the linked template.
+
+        A save refuses the circles that its author may see; a private template may close another one.
+        """
+        with translated():
+            above = self._connection.execute(_ABOVE, (state.id,)).fetchall()
+        if template_id in {row["template_id"] for row in above}:
+            raise InvalidTransition(
+                f"workflow_name: {name!r} runs already, in an execution that this one was started from: it would never "
+                "end; allowed: a workflow that none of them runs; skip the step, or fail it"
+            )
 
     def complete_step(
         self,

@@ -3,6 +3,7 @@
 import click
 
 from ledger_pipeline.cli.commands.adopt import adopt
+from ledger_pipeline.cli.commands.budgets import budgets
 from ledger_pipeline.cli.commands.checkpoint import checkpoint
 from ledger_pipeline.cli.commands.daily import daily
 from ledger_pipeline.cli.commands.demo import demo
@@ -46,6 +47,7 @@ COMMANDS: tuple[click.Command, ...] = (
     adopt,
     checkpoint,
     prices,
+    budgets,
     templates,
     workflow,
     people,

@@ -59,6 +59,7 @@ def test_no_relation_shows_a_row_of_another_drive(world: World, name: str) -> No
     places = {"workflow_events", "workflow_executions", "workflow_steps", "executions", "execution_log", "agent_states"}
     places |= {"workflow_approvals", "workflow_artifacts", "execution_snapshots", "execution_heads", "drives", "users"}
     places |= {"drive_members", "customers", "agents", "workflow_templates", "workflow_template_versions"}
+    places |= {"budgets", "budget_totals"}
     assert {place for place in places if not tells_of(seen[place], world.x)} == set()
 
 
@@ -342,6 +343,92 @@ def run_template(connection: Connection, world: World, template_id: UUID) -> obj
     return append(connection, uuid.uuid4(), beginning(world.x, plan=(), template_id=template_id))
 
 
+# Ids that are taken -----------------------------------------------------------------------------------------------
+
+
+def planned(step: UUID) -> tuple[events.PlanStep, ...]:
+    return (events.PlanStep(step_id=step, path="0", step_order=0, step_name="mine"),)
+
+
+def dispatched(story: DriveStory, call: UUID) -> list[events.Event]:
+    step = uuid.uuid5(call, "a step of one's own")
+    opens = events.StepDispatched(occurred_at=NOW, step_id=step, call_id=call)
+    return [*beginning(story, plan=planned(step)), opens]
+
+
+def approval(id: UUID) -> events.Event:
+    return events.ApprovalRequested(occurred_at=NOW, approval_id=id, approval_subject="mine")
+
+
+def artifact(id: UUID) -> events.Event:
+    return events.ArtifactRecorded(
+        occurred_at=NOW, artifact_id=id, artifact_type="report", artifact_name="mine", uri="file:mine"
+    )
+
+
+TAKEN: dict[str, Callable[[DriveStory, UUID], list[events.Event]]] = {
+    "step": lambda story, id: beginning(story, plan=planned(id)),
+    "call": dispatched,
+    "approval": lambda story, id: [*beginning(story, plan=()), approval(id)],
+    "artifact": lambda story, id: [*beginning(story, plan=()), artifact(id)],
+}
+"""A new execution of one's own that uses an id for something new."""
+WAYS: dict[str, Callable[[Connection, UUID, list[events.Event]], object]] = {
+    "append": lambda c, execution, told: append(c, execution, told),
+    "append_many": lambda c, execution, told: append_many(
+        c, [event.to_row() | {"execution_id": execution} for event in told]
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("of", TAKEN)
+def test_an_id_taken_in_another_drive_is_refused_as_one_taken_in_ones_own(world: World, of: str, way: str) -> None:
+    connection = world.as_["application"]
+    words: set[tuple[str, str]] = set()
+    for story in (world.x, world.y):
+        taken, execution = getattr(story, of), uuid.uuid4()
+        told = TAKEN[of](world.x, taken)
+        kind, message = refusal(lambda told=told, execution=execution: WAYS[way](connection, execution, told))
+        words.add((kind, message.replace(str(taken), "ID")))
+        assert connection.execute("SELECT FROM execution_heads WHERE id = %s", (execution,)).rowcount == 0
+    assert len(words) == 1, words
+    assert world.y.mark not in next(iter(words))[1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_creation_under_another_drives_execution_id_is_refused_as_an_append_to_none(world: World, way: str) -> None:
+    connection, unknown = world.as_["application"], uuid.uuid4()
+    kind, message = refusal(lambda: WAYS[way](connection, world.y.execution, beginning(world.x, plan=())))
+    other = refusal(lambda: WAYS[way](connection, unknown, [log()]))
+    assert (kind, message.replace(str(world.y.execution), "ID")) == (other[0], other[1].replace(str(unknown), "ID"))
+
+
+def test_an_event_id_taken_in_another_drive_is_refused_as_one_taken_in_ones_own(world: World) -> None:
+    connection = world.as_["application"]
+    words: set[tuple[str, str]] = set()
+    for story in (world.x, world.y):
+        asked = "SELECT event_id FROM workflow_events WHERE execution_id = %s AND event_type = 'LogRecorded' LIMIT 1"
+        row = world.root.execute(asked, (story.execution,)).fetchone()
+        assert row is not None
+        kind, message = refusal(lambda row=row: append(connection, world.x.execution, [log(event_id=row["event_id"])]))
+        words.add((kind, message.replace(str(row["event_id"]), "ID")))
+    assert len(words) == 1, words
+
+
+def test_a_template_id_taken_in_another_drive_is_refused_as_one_taken_in_ones_own(world: World) -> None:
+    statement = (
+        "INSERT INTO workflow_templates (id, drive_id, name, version, current_version, status, created_by)"
+        " VALUES (%s, %s, 'mine', '1', 1, 'draft', acting_user())"
+    )
+    words: set[tuple[str, str]] = set()
+    for id in (world.x.template, world.y.template):
+        kind, message = refusal(lambda id=id: world.as_["writer"].execute(statement, (id, world.x.drive)))
+        words.add((kind, message.replace(str(id), "ID")))
+    assert len(words) == 1, words
+    assert world.y.mark not in next(iter(words))[1]
+
+
 # Staged batches ---------------------------------------------------------------------------------------------------
 
 
@@ -394,6 +481,11 @@ def test_the_weeks_of_a_staged_batch_tell_nothing_of_another_drive(world: World)
         "INSERT INTO drive_members (drive_id, user_id, access) VALUES (%(x)s, %(id)s, 'read')",
         "INSERT INTO customers (drive_id, name) VALUES (%(id)s, 'c')",
         "INSERT INTO agents (drive_id, name) VALUES (%(id)s, 'a')",
+        "INSERT INTO budgets (drive_id, scope, workflow_name, period, limit_usd)"
+        " VALUES (%(id)s, 'workflow', 'w', 'day', 1)",
+        "INSERT INTO budgets (drive_id, scope, customer_id, period, limit_usd)"
+        " VALUES (%(x)s, 'customer', %(id)s, 'day', 1)",
+        "INSERT INTO budgets (drive_id, scope, agent_id, period, limit_usd) VALUES (%(x)s, 'agent', %(id)s, 'day', 1)",
         "INSERT INTO workflow_templates (drive_id, name, version, current_version, status, created_by)"
         " VALUES (%(id)s, 'template_omega_y', '1', 1, 'draft', acting_user())",
         "INSERT INTO workflow_template_versions"
@@ -430,6 +522,8 @@ def test_a_name_taken_in_another_drive_is_free_in_ones_own(world: World) -> None
         "UPDATE customers SET name = 'mine' WHERE id = %(customer)s",
         "UPDATE agents SET name = 'mine' WHERE id = %(agent)s",
         "UPDATE users SET name = 'mine' WHERE id = %(user)s",
+        "UPDATE budgets SET limit_usd = 1 WHERE drive_id = %(drive)s",
+        "DELETE FROM budgets WHERE drive_id = %(drive)s",
         "UPDATE workflow_templates SET title = 'mine' WHERE id = %(template)s",
         "DELETE FROM workflow_templates WHERE id = %(template)s",
         "DELETE FROM workflow_template_steps WHERE template_id = %(template)s",
@@ -460,6 +554,31 @@ def plan(connection: Connection, question: str, *given: Any) -> dict[str, Any]:
     row = connection.execute("EXPLAIN (FORMAT JSON) " + question, given).fetchone()  # pyright: ignore[reportArgumentType]
     assert row is not None
     return row["QUERY PLAN"][0]["Plan"]
+
+
+BY_ID = {
+    **dict.fromkeys(("workflow_executions", "execution_heads"), "execution"),
+    "workflow_steps": "step",
+    "executions": "call",
+    "workflow_approvals": "approval",
+    "drives": "drive",
+    "workflow_artifacts": "artifact",
+    "workflow_templates": "template",
+    "customers": "customer",
+    "agents": "agent",
+}
+
+
+@pytest.mark.parametrize("name", ["reader", "application"])
+def test_a_plan_for_an_id_of_another_drive_is_that_for_an_unknown_one(world: World, name: str) -> None:
+    world.root.execute("ANALYZE")
+    for place, of in BY_ID.items():
+        question = sql.SQL("EXPLAIN SELECT * FROM {} WHERE id = %s").format(sql.Identifier(place))
+        plans = {
+            "\n".join(row["QUERY PLAN"] for row in world.as_[name].execute(question, (id,))).replace(str(id), "ID")
+            for id in (getattr(world.y, of), uuid.uuid4())
+        }
+        assert len(plans) == 1, plans
 
 
 @pytest.mark.slow

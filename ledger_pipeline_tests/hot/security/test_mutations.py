@@ -24,7 +24,7 @@ TABLES = [
     *("workflow_approvals", "workflow_artifacts", "execution_log", "append_keys", "usage_keys", "archive_manifest"),
     *("checkpoints", "admin_log", "workflow_template_versions", "ledger_state", "ledger_epochs", "state_rules"),
     *("model_pricing", "price_rules", "price_sources", "execution_snapshots", "feed_cursors", "projection_rebuilds"),
-    "forgotten_references",
+    *("forgotten_references", "budget_counts", "budget_totals"),
 ]
 COLUMNS = {
     "workflow_events": "mode", "type": "mode", "leaf": "mode",
@@ -35,6 +35,7 @@ COLUMNS = {
     "ledger_state": "current_epoch", "ledger_epochs": "reason", "state_rules": "call",
     "model_pricing": "source", "price_rules": "source", "price_sources": "status", "execution_snapshots": "state",
     "feed_cursors": "consumer", "projection_rebuilds": "transaction", "forgotten_references": "id",
+    "budget_counts": "terms", "budget_totals": "period",
 }  # fmt: skip
 CHANGES = ("INSERT", "COPY", "UPDATE", "DELETE", "MERGE", "SELECT FROM {table} FOR UPDATE", "LOCK")
 MAY: dict[tuple[str, str], tuple[str, ...]] = {
@@ -44,6 +45,7 @@ MAY: dict[tuple[str, str], tuple[str, ...]] = {
     **{("service", table): ("INSERT", "COPY") for table in ("model_pricing", "price_rules", "price_sources")},
     # Derived, and believed by whoever reads them: the pipeline's logins keep them.
     **{(kind, table): CHANGES for kind in ("archiver", "service") for table in ("execution_snapshots", "feed_cursors")},
+    **{("service", table): CHANGES for table in ("budget_counts", "budget_totals")},
 }
 """What a login of a kind may do with a table, by how the statement begins; anything else is refused."""
 ON_A_TABLE: list[LiteralString] = [

@@ -60,7 +60,7 @@ REVIEWED: dict[str, set[str]] = {
 }
 """Who may execute which function; all others are the owner's alone. The service is a member of the other three."""
 
-FOR_EVERY_DRIVE = {"checkpoints", "feed_cursors", "forgotten_references"}
+FOR_EVERY_DRIVE = {"checkpoints", "feed_cursors", "forgotten_references", "budget_counts"}
 """Relations that the archiver and the service read, and no role that is for one drive."""
 OF_NO_DRIVE = {
     *("ledger_state", "ledger_epochs", "state_rules", "model_pricing", "price_rules", "price_sources"),
@@ -143,6 +143,6 @@ def test_every_policy_for_users_asks_for_their_drives(world: World) -> None:
         " WHERE schemaname = 'ledger' AND roles && '{ledger_reader,ledger_application,public}'"
     ).fetchall()
     words = ("drives_with_access", "visible_users", "acting_user", "FROM ledger.workflow_", "FROM workflow_")
-    words += ("refuse_manifest",)
+    words += ("refuse_manifest", "FROM budgets")
     assert rows
     assert [row for row in rows if not any(word in row["judged"] for word in words)] == []

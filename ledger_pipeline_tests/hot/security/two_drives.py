@@ -82,8 +82,20 @@ def people(connection: Connection, mark: str, logins: dict[str, str]) -> DriveSt
         story.users[access] = user.id
     story.customer = create_customer(connection, f"customer {mark}", drive_id=story.drive, contact={"to": mark}).id
     story.agent = create_agent(connection, f"agent {mark}", drive_id=story.drive, kind="coder").id
+    budget(connection, story)
     story.template = template(connection, story, f"template_{mark.replace('-', '_')}", is_public=True)
     return story
+
+
+def budget(connection: Connection, story: DriveStory) -> None:
+    """A budget of the drive's customer, and what was counted of it."""
+    connection.execute(
+        "WITH made AS ("
+        "  INSERT INTO budgets (drive_id, scope, customer_id, period, limit_usd)"
+        "  VALUES (%s, 'customer', %s, 'month', 100) RETURNING id)"
+        " INSERT INTO budget_totals SELECT id, now(), %s, 1, 1 FROM made",
+        (story.drive, story.customer, story.mark),
+    )
 
 
 def take_snapshot(connection: Connection, story: DriveStory) -> None:

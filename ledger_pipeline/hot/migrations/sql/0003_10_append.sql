@@ -792,6 +792,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock(19524, stripe(p_execution_id));
     SELECT array_agg(e) INTO given FROM json_populate_recordset(NULL::append_staging, p_events) e;
     PERFORM refuse_foreign_drives(ARRAY[p_execution_id], given);
+    PERFORM refuse_false_operators(given);
     SELECT k.* INTO known FROM append_keys k WHERE k.execution_id = p_execution_id AND k.key = p_idempotency_key;
     IF FOUND THEN
         IF known.request_hash <> content THEN
@@ -895,6 +896,7 @@ BEGIN
             'batch: %s events were staged, but %s are there: stage the batch again', p_events, cardinality(given));
     END IF;
     PERFORM refuse_foreign_drives('{}', given);
+    PERFORM refuse_false_operators(given);
     appended := apply_batch(epoch, given, p_history);
     DELETE FROM append_staging s WHERE s.batch = p_batch AND s.staged_by = session_user;
     RETURN appended;

@@ -1,0 +1,1 @@
+DROP FUNCTION refuse_false_operators(append_staging[]);
