@@ -44,6 +44,12 @@ class InvalidIdentifier(InvalidInput):
     code = "invalid_identifier"
 
 
+class InvalidTime(InvalidInput):
+    """A time that is none, has no time zone, or that no event can have: before 1970, ahead of the server's clock."""
+
+    code = "invalid_time"
+
+
 class InvalidFilter(InvalidInput):
     """A filter that the answer doesn't have, or a value that it can't have."""
 
@@ -97,7 +103,7 @@ class VersionConflict(InvalidInput):
 
 
 class AppendRefused(InvalidInput):
-    """What the ledger refuses as a whole when it would be stored: a wrong time, for one; see the kinds below."""
+    """What the ledger refuses as a whole when it would be stored: a payload's shape, for one; see the kinds below."""
 
     code = "append_refused"
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ledger_pipeline.errors import AppendRefused, InvalidInput, LedgerError
+from ledger_pipeline.events.catalogue import USAGE_KINDS
 from ledger_pipeline.events.payload import parse_payload
 from ledger_pipeline.hot.append import append, append_many
 from ledger_pipeline.hot.database import Connection, connect
@@ -30,7 +31,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "IterationStarted": {"step_id": STEP, "iteration_index": 0},
     "InputRequested": {"step_id": STEP},
     "ApprovalRequested": {"approval_id": CALL, "approval_subject": "deploy"},
-    "TokensUpdated": {"model_call_id": "c", "model": "m", "pricing_status": "priced", "cost_usd": "0.01"},
+    "TokensUpdated": {"model_call_id": "c", "model": "m", "pricing_status": "priced", "cost_usd": "0.01"}
+    | dict.fromkeys((*(f"{kind}_tokens" for kind in USAGE_KINDS), "requests"), 0),
     "ContextUpdated": {},
     "ArtifactRecorded": {"artifact_id": CALL, "artifact_type": "report", "artifact_name": "r", "uri": "file:r"},
     "LogRecorded": {"log_level": "info", "message": "x"},
