@@ -68,8 +68,8 @@ def whole_or_none(field: str, value: object, least: int = 0) -> int | None:
 
 
 def time_of(field: str, value: object) -> datetime:
-    """An instant; raises InvalidTime. Whether it has a time zone is judged where it is recorded."""
-    if not isinstance(value, datetime):
+    """An instant; raises InvalidTime, of a time without a zone too: nobody can say which instant it means."""
+    if not isinstance(value, datetime) or value.tzinfo is None:
         raise InvalidTime(f"{field}: is {shown(value)}; allowed: a datetime with its time zone")
     return value
 

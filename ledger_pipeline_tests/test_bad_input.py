@@ -12,7 +12,6 @@ from pydantic import SecretStr
 
 from ledger_pipeline import Ledger, events
 from ledger_pipeline.errors import (
-    AppendRefused,
     DeletionRefused,
     IdempotencyConflict,
     InvalidCursor,
@@ -144,7 +143,10 @@ OTHER_IDS: list[tuple[str, Attempt]] = [
     ("drive_id", lambda of, _: of.people.remove_member("x", NOBODY)),
     ("user_id", lambda of, _: act_for(of.connection, "x")),
     (r"events\[0\].user_id", lambda of, _: of.append(NOBODY, [{"event_type": "WorkflowCreated", "user_id": "x"}])),
-    (r"events\[0\].execution_id", lambda of, _: of.append_many([{"event_type": "WorkflowCreated", "execution_id": "x"}] * 10_001)),
+    (
+        r"events\[0\].execution_id",
+        lambda of, _: of.append_many([{"event_type": "WorkflowCreated", "execution_id": "x"}] * 10_001),
+    ),
 ]
 
 

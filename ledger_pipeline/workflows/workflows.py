@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from ledger_pipeline.arguments import id_of, text_of, text_or_none
+from ledger_pipeline.arguments import id_of, text_of, text_or_none, time_of
 from ledger_pipeline.errors import InvalidInput, InvalidTransition, LedgerError, NotFound
 from ledger_pipeline.events.enums import ArtifactType, Decision, LogLevel
 from ledger_pipeline.hot.artifacts import StoredArtifact, check_source, content_type_of, open_artifact, store_artifact
@@ -228,6 +228,7 @@ class Workflows(StepCommands):
 
         Whoever else moves an execution meanwhile wins; a repetition records nothing twice.
         """
+        now = time_of("now", now)
         recorded: list[Overdue] = []
         refused: list[tuple[Overdue, LedgerError]] = []
         # Those that are refused for good stay overdue: they must not keep the others from being looked at.
