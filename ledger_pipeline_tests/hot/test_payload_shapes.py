@@ -16,6 +16,7 @@ from ledger_pipeline.events.payload import parse_payload
 from ledger_pipeline.hot.append import append, append_many
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.replay.check_projections import check_projections
+from ledger_pipeline_tests.hot.commands import OBJECTS
 from ledger_pipeline_tests.hot.conftest import NOW
 
 NO_COLD = Path("/nonexistent")
@@ -36,18 +37,6 @@ FIELDS: dict[str, dict[str, Any]] = {
     "ContextUpdated": {},
     "ArtifactRecorded": {"artifact_id": CALL, "artifact_type": "report", "artifact_name": "r", "uri": "file:r"},
     "LogRecorded": {"log_level": "info", "message": "x"},
-}
-OBJECTS = {
-    "WorkflowCreated": ("input", "parameters", "trigger_context", "metadata"),
-    "WorkflowFailed": ("error_details",),
-    "StepDispatched": ("config",),
-    "StepFailed": ("error_details",),
-    "InputRequested": ("input_schema",),
-    "ApprovalRequested": ("details",),
-    "TokensUpdated": ("metadata",),
-    "ContextUpdated": ("patch",),
-    "ArtifactRecorded": ("metadata",),
-    "LogRecorded": ("details",),
 }
 ENTRIES = {"WorkflowCreated": "plan", "IterationStarted": "steps", "StepDispatched": "plan_entry"}
 
