@@ -168,6 +168,12 @@ class ColdStoreDamaged(LedgerError):
     code = "cold_store_damaged"
 
 
+class ColdStoreUnreachable(LedgerError):
+    """The cold store's folder isn't there, or this program may not read it: nothing is known of its files."""
+
+    code = "cold_store_unreachable"
+
+
 class ArtifactDamaged(LedgerError):
     """An artifact's stored bytes are missing or differ from what was recorded."""
 
