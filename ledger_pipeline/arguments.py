@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from ledger_pipeline.errors import InvalidFilter, InvalidIdentifier, InvalidInput
+from ledger_pipeline.errors import InvalidFilter, InvalidIdentifier, InvalidInput, InvalidTime
 
 E = TypeVar("E", bound=StrEnum)
 _MOST_WHOLE = 2**63 - 1
@@ -68,9 +68,9 @@ def whole_or_none(field: str, value: object, least: int = 0) -> int | None:
 
 
 def time_of(field: str, value: object) -> datetime:
-    """An instant; raises InvalidInput. Whether it has a time zone is judged where it is recorded."""
-    if not isinstance(value, datetime):
-        raise InvalidInput(f"{field}: is {shown(value)}; allowed: a datetime with its time zone")
+    """An instant; raises InvalidTime, of a time without a zone too: nobody can say which instant it means."""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise InvalidTime(f"{field}: is {shown(value)}; allowed: a datetime with its time zone")
     return value
 
 

@@ -44,6 +44,12 @@ class InvalidIdentifier(InvalidInput):
     code = "invalid_identifier"
 
 
+class InvalidTime(InvalidInput):
+    """A time that is none, has no time zone, or that no event can have: before 1970, ahead of the server's clock."""
+
+    code = "invalid_time"
+
+
 class InvalidFilter(InvalidInput):
     """A filter that the answer doesn't have, or a value that it can't have."""
 
@@ -97,7 +103,7 @@ class VersionConflict(InvalidInput):
 
 
 class AppendRefused(InvalidInput):
-    """What the ledger refuses as a whole when it would be stored: a wrong time, for one; see the kinds below."""
+    """What the ledger refuses as a whole when it would be stored: a payload's shape, for one; see the kinds below."""
 
     code = "append_refused"
 
@@ -160,6 +166,12 @@ class ColdStoreDamaged(LedgerError):
     """A file that the manifest names is missing or differs from what was written."""
 
     code = "cold_store_damaged"
+
+
+class ColdStoreUnreachable(LedgerError):
+    """The cold store's folder isn't there, or this program may not read it: nothing is known of its files."""
+
+    code = "cold_store_unreachable"
 
 
 class ArtifactDamaged(LedgerError):

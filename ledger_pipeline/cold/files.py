@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from uuid import UUID
 
 from ledger_pipeline.cold.manifest import StoredFile
-from ledger_pipeline.errors import ColdStoreDamaged, LedgerError
+from ledger_pipeline.errors import ColdStoreDamaged, ColdStoreUnreachable, LedgerError
 
 _READ_BYTES = 1 << 20
 _TEMPORARY_SUFFIX = ".part"
@@ -96,6 +96,8 @@ _seen: dict[tuple[str, int, int, int], str] = {}
 def check_file(cold_dir: Path, file: StoredFile, *, again: bool = False) -> Path:
     """The path of a file that is what the manifest says; raises ColdStoreDamaged, naming it, when it isn't.
 
+    Raises ColdStoreUnreachable when the whole folder isn't there, or may not be read: that says nothing of its files.
+
     A file that didn't change since this process hashed it is not hashed again, unless `again` asks for it.
     """
     path = _path_of(cold_dir, file.name)
@@ -109,8 +111,18 @@ def check_file(cold_dir: Path, file: StoredFile, *, again: bool = False) -> Path
         digest = None if again else _seen.get(key)
         if digest is None:
             digest = _seen[key] = _digest(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        if not cold_dir.is_dir():
+            raise ColdStoreUnreachable(
+                f"the cold store {cold_dir} is not there, and {file.name} is needed from it: set LEDGER_COLD_URL (or"
+                " LEDGER_HOME) to the folder that the roll writes to, or mount it"
+            ) from None
         raise ColdStoreDamaged(f"cold file {path} is missing: restore it from a copy") from None
+    except PermissionError:
+        raise ColdStoreUnreachable(
+            f"the cold store {cold_dir} may not be read by this program, and {file.name} is needed from it: let its"
+            " user read the folder and the files in it"
+        ) from None
     except OSError as error:
         raise ColdStoreDamaged(f"cold file {path} cannot be read: {error.strerror}") from None
     if digest != file.sha256:

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.errors import InvalidInput, InvalidTime
 from ledger_pipeline.events.columns import (
     Column,
     ColumnKind,
@@ -69,6 +69,10 @@ class PlanStep(BaseModel):
     metadata: JsonObject = Field(default_factory=dict)
 
 
+class EventRow(dict[str, Any]):
+    """An event as columns, judged: an event class has made it, or `row_faults.judged` has read it."""
+
+
 class Event(BaseModel):
     """The envelope that every event carries, as far as a client gives it.
 
@@ -114,10 +118,10 @@ class Event(BaseModel):
         cls.event_type = cls.__name__
         cls.profile = profile
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> EventRow:
         """The event as columns: typed values, and `payload` as JSON text."""
         columns, members = _columns_and_members(type(self))
-        row: dict[str, Any] = {name: getattr(self, name) for name in columns}
+        row = EventRow({name: getattr(self, name) for name in columns})
         row["event_type"] = self.event_type
         given = members & self.model_fields_set
         row["payload"] = dump_payload(self.model_dump(include=set(given))) if given else "{}"
@@ -589,12 +593,17 @@ def event_class_of(event_type: str) -> type[Event]:
 
 
 def make_event(event_type: str, fields: Mapping[str, Any]) -> Event:
-    """An event from loose fields; raises InvalidInput that names the field, what was wrong and what is allowed."""
+    """An event from loose fields; raises InvalidInput that names the field, what was wrong and what is allowed.
+
+    Of a time that is InvalidTime.
+    """
     event_class = event_class_of(event_type)
     try:
         return event_class.model_validate(dict(fields))
     except ValidationError as error:
-        raise InvalidInput(f"{event_type}: {describe(error)}") from None
+        where = error.errors(include_url=False)[0]["loc"]
+        of_a_time = bool(where) and EVENT_COLUMNS.get(str(where[0])) is ColumnKind.TIMESTAMP
+        raise (InvalidTime if of_a_time else InvalidInput)(f"{event_type}: {describe(error)}") from None
 
 
 def describe(error: ValidationError) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 import pyarrow as pa
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.errors import InvalidTime
 
 UNIT_SEPARATOR = "\x1f"
 """U+001F joins the columns of the canonical text, so no text column may hold it."""
@@ -66,7 +66,8 @@ class Column:
     maximum: Decimal | int | None = None
 
 
-def _plain_text(value: str) -> str:
+def plain_text(value: str) -> str:
+    """A text that the canonical text and PostgreSQL can hold; raises ValueError."""
     if UNIT_SEPARATOR in value:
         raise ValueError("must not contain the control character U+001F")
     if "\x00" in value:
@@ -102,7 +103,7 @@ def _utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-Text = Annotated[str, Column(ColumnKind.TEXT), AfterValidator(_plain_text), Field(min_length=1)]
+Text = Annotated[str, Column(ColumnKind.TEXT), AfterValidator(plain_text), Field(min_length=1)]
 Id = Annotated[UUID, Column(ColumnKind.UUID)]
 Timestamp = Annotated[AwareDatetime, Column(ColumnKind.TIMESTAMP), AfterValidator(_utc)]
 Tokens = Annotated[int, Column(ColumnKind.BIGINT, minimum=0, maximum=MAX_TOKENS), Field(ge=0, le=MAX_TOKENS)]
@@ -164,8 +165,8 @@ CANONICAL: dict[ColumnKind, Callable[..., str]] = {
 
 
 def week_of(instant: datetime) -> date:
-    """The Monday (UTC) of an instant's week; raises InvalidInput for a naive time."""
+    """The Monday (UTC) of an instant's week; raises InvalidTime for a naive time."""
     if instant.tzinfo is None:
-        raise InvalidInput(f"time {instant.isoformat()} has no time zone: give an offset such as +00:00")
+        raise InvalidTime(f"time {instant.isoformat()} has no time zone: give an offset such as +00:00")
     day = instant.astimezone(UTC).date()
     return date.fromordinal(day.toordinal() - day.weekday())

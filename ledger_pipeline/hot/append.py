@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import psycopg
@@ -16,8 +16,8 @@ from psycopg import sql
 
 from ledger_pipeline.arguments import id_of, shown, text_or_none, whole_or_none
 from ledger_pipeline.errors import InvalidInput
-from ledger_pipeline.events.catalogue import CLIENT_COLUMNS, EVENT_COLUMNS, Event
-from ledger_pipeline.events.columns import ColumnKind
+from ledger_pipeline.events.catalogue import CLIENT_COLUMNS, Event, EventRow
+from ledger_pipeline.events.row_faults import judged
 from ledger_pipeline.hot.database import Connection, connect_like, translated
 from ledger_pipeline.hot.leaves import make_leaves
 
@@ -25,7 +25,6 @@ MAX_BATCH = 50_000
 BATCH = 10_000
 """Events a transaction, unless a caller says otherwise: more make it hold its locks longer, and no quicker."""
 _NO_EXECUTION = "execution_id: is missing; each event of a bulk append names its execution"
-_IDS = tuple(name for name in CLIENT_COLUMNS if EVENT_COLUMNS[name] is ColumnKind.UUID)
 ORDINAL_STEP = 4
 """Distance of two events' ordinals: the database puts budget breaches between them."""
 
@@ -40,30 +39,22 @@ class Appended:
     repeated: bool
 
 
-def _rows(events: Iterable[Event | Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+def _rows(events: Iterable[Event | Mapping[str, Any]]) -> Iterator[EventRow]:
     for nth, event in enumerate(events):
-        if isinstance(event, Event):
-            yield event.to_row()
-        elif isinstance(event, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  callers are not all typed
-            yield event
-        else:
-            raise InvalidInput(f"events[{nth}]: is {shown(event)}; allowed: an event or its row")
+        yield event.to_row() if isinstance(event, Event) else _judged(nth, event)
 
 
-def checked_events(events: Sequence[Event | Mapping[str, Any]]) -> list[Event | Mapping[str, Any]]:
-    """Events of one request; raises InvalidInput for what is none, and for an id in a row that is none."""
+def _judged(nth: int, row: object) -> EventRow:
+    if not isinstance(row, Mapping):
+        raise InvalidInput(f"events[{nth}]: is {shown(row)}; allowed: an event or its row")
+    return judged(f"events[{nth}]", cast("Mapping[str, Any]", row))
+
+
+def checked_events(events: Sequence[Event | Mapping[str, Any]]) -> list[Event | EventRow]:
+    """Events of one request; raises InvalidInput for what is none, and for a row's value that its column can't take."""
     if isinstance(events, (str, bytes, Mapping)) or not isinstance(events, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidInput(f"events: is {shown(events)}; allowed: a list of events")
-    given = list(events)
-    for nth, event in enumerate(given):
-        if isinstance(event, Event):
-            continue  # its class has checked its ids
-        if not isinstance(event, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidInput(f"events[{nth}]: is {shown(event)}; allowed: an event or its row")
-        for name in _IDS:
-            if event.get(name) is not None:
-                id_of(f"events[{nth}].{name}", event[name])
-    return given
+    return [event if isinstance(event, Event) else _judged(nth, event) for nth, event in enumerate(events)]
 
 
 def hash_of_request(events: Iterable[Event | Mapping[str, Any]]) -> bytes:
@@ -90,11 +81,10 @@ def append(
     execution_id = id_of("execution_id", execution_id)
     whole_or_none("expected_sequence", expected_sequence)
     text_or_none("idempotency_key", idempotency_key)
-    events = checked_events(events)
     given = [
         {name: value for name, value in row.items() if value is not None}
         | {"execution_id": row.get("execution_id") or execution_id, "ordinal": nth * ORDINAL_STEP}
-        for nth, row in enumerate(_rows(events))
+        for nth, row in enumerate(_rows(checked_events(events)))
     ]
     with translated():
         row = connection.execute(

@@ -1,5 +1,6 @@
 """Copies of artifacts under the home: named by the SHA-256 of their bytes, written once, verified when read."""
 
+import fcntl
 import hashlib
 import io
 import mimetypes
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ledger_pipeline.arguments import shown
-from ledger_pipeline.errors import ArtifactDamaged, InvalidInput
+from ledger_pipeline.errors import ArtifactDamaged, InvalidInput, NotFound, PermissionDenied
 
 _CHUNK = 1 << 20
 _PARTIAL = ".partial-"
@@ -82,6 +83,52 @@ def store_artifact(
     Whoever reads the folder sees a whole file or none, also after a crash. Raises InvalidInput for a source that can't
     be read, ArtifactDamaged when the folder's copy of this content was altered.
     """
+    return _stored(folder, source, name, content_type)[0]
+
+
+@contextmanager
+def artifact_to_record(
+    folder: Path, source: Path | bytes | BinaryIO, name: str, content_type: str | None = None
+) -> Generator[StoredArtifact]:
+    """A copy as of `store_artifact` that is to be named by an event: when that is refused, what is nobody's goes.
+
+    Where it isn't known whether the event was stored, as after a broken connection, the copy stays.
+    """
+    copy, made = _stored(folder, source, name, content_type)
+    try:
+        yield copy
+    except (InvalidInput, NotFound, PermissionDenied):
+        if made is not None and copy.sha256 is not None:
+            _remove_unless_shared(_place(folder, copy.sha256), made)
+        raise
+
+
+def _share(place: Path, sha256: str) -> bool:
+    """Marks the copy that is there as somebody else's too; False when it was removed meanwhile."""
+    try:
+        with place.open("rb") as kept:
+            fcntl.flock(kept, fcntl.LOCK_SH)
+            if os.fstat(kept.fileno()).st_nlink == 0:
+                return False
+            _verify(kept, place, sha256)
+            os.utime(kept.fileno())
+            return True
+    except FileNotFoundError:
+        return False
+
+
+def _remove_unless_shared(place: Path, made: int) -> None:
+    """Removes a copy that nobody else has stored since it was made: its time of change would be another."""
+    with place.open("rb") as kept:
+        fcntl.flock(kept, fcntl.LOCK_EX)
+        if os.fstat(kept.fileno()).st_mtime_ns == made:
+            place.unlink()
+
+
+def _stored(
+    folder: Path, source: Path | bytes | BinaryIO, name: str, content_type: str | None
+) -> tuple[StoredArtifact, int | None]:
+    """The copy, and its time of change when this call has made it."""
     folder.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
     # In the same file system as its final place, so that the link below is atomic.
@@ -100,17 +147,21 @@ def store_artifact(
         if not place.parent.is_dir():
             place.parent.mkdir(exist_ok=True)
             _sync_folder(folder)
-        try:
-            # A link, not a rename: it refuses to take the place of a file that is there.
-            os.link(partial, place)
-            _sync_folder(place.parent)
-        except FileExistsError:
-            with place.open("rb") as kept:
-                _verify(kept, place, sha256)
+        made = Path(partial).stat().st_mtime_ns
+        while True:
+            try:
+                # A link, not a rename: it refuses to take the place of a file that is there.
+                os.link(partial, place)
+                _sync_folder(place.parent)
+                break
+            except FileExistsError:
+                if _share(place, sha256):
+                    made = None
+                    break
     finally:
         with suppress(FileNotFoundError):
             Path(partial).unlink()
-    return StoredArtifact(place.absolute().as_uri(), size, sha256, content_type or content_type_of(name))
+    return StoredArtifact(place.absolute().as_uri(), size, sha256, content_type or content_type_of(name)), made
 
 
 def open_artifact(folder: Path, uri: str, sha256: str | None) -> io.BufferedReader:

@@ -13,8 +13,10 @@ from ledger_pipeline.errors import (
     DeletionRefused,
     EpochMismatch,
     IdempotencyConflict,
+    InvalidIdentifier,
     InvalidInput,
     InvalidReference,
+    InvalidTime,
     InvalidTransition,
     LedgerError,
     PermissionDenied,
@@ -33,6 +35,9 @@ type_of_state: dict[str, type[LedgerError]] = {
     "LG007": PermissionDenied,
     "LG008": InvalidTransition,
     "LG009": InvalidReference,
+    "LG010": InvalidInput,
+    "LG011": InvalidTime,
+    "LG012": InvalidIdentifier,
 }
 """SQLSTATEs that our own functions raise."""
 

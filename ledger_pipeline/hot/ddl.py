@@ -22,6 +22,7 @@ from ledger_pipeline.events.catalogue import (
 )
 from ledger_pipeline.events.columns import Column, ColumnKind
 from ledger_pipeline.events.enums import DATABASE_ENUMS
+from ledger_pipeline.events.row_faults import COLUMN_RULES, ColumnRule
 from ledger_pipeline.events.states import RULES, ExecutionState, Rule
 from ledger_pipeline.hot.migrations.steps import SQL_FOLDER
 from ledger_pipeline.hot.payload_shape import payload_cases, step_types
@@ -269,6 +270,7 @@ def append_sql() -> str:
         for name in _MOVE
     }
     filled = {
+        "column_rules": column_rules(),
         "payload_cases": payload_cases(),
         "step_types": step_types(),
         "event_row": ",\n                ".join(assigned.values()),
@@ -281,6 +283,32 @@ def append_sql() -> str:
     for marker, text in filled.items():
         template = template.replace("/*" + marker + "*/", text)
     return template
+
+
+def column_rules() -> str:
+    """The rules of `events.row_faults` as rows, so that append can say what is wrong in the same words."""
+
+    def types(named: frozenset[str]) -> str:
+        return _array(name for name in EVENT_TYPES if name in named)
+
+    def bound(value: object) -> str:
+        return "NULL" if value is None else _literal(str(value))
+
+    def row(nth: int, rule: ColumnRule) -> str:
+        items = (
+            str(nth),
+            _literal(rule.name),
+            _literal(rule.column.kind.value),
+            "NULL" if len(rule.types) == len(EVENT_TYPES) else types(rule.types),
+            types(rule.required_by),
+            _array(rule.column.values) if rule.column.values and rule.name != "event_type" else "NULL",
+            bound(rule.minimum),
+            bound(rule.maximum),
+            _literal(rule.allowed),
+        )
+        return f"({', '.join(items)})"
+
+    return ",\n        ".join(row(nth, rule) for nth, rule in enumerate(COLUMN_RULES.values()))
 
 
 def derived_files() -> dict[Path, str]:

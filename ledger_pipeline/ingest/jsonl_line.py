@@ -15,6 +15,7 @@ from ledger_pipeline.events.catalogue import (
     EVENT_COLUMNS,
     SERVER_COLUMNS,
     Event,
+    EventRow,
     event_class_of,
     make_event,
     payload_members,
@@ -97,11 +98,11 @@ def execution_of(line: SourceLine) -> UUID | None:
         return None
 
 
-def event_row(event: Event, payload: str | None) -> dict[str, Any]:
+def event_row(event: Event, payload: str | None) -> EventRow:
     """The event as a row with the payload's text as received, or made when the line gave its members."""
     if payload is None:
         return event.to_row()
-    row: dict[str, Any] = {name: getattr(event, name) for name in _columns(type(event))}
+    row = EventRow({name: getattr(event, name) for name in _columns(type(event))})
     row["event_type"] = event.event_type
     row["payload"] = payload
     return row

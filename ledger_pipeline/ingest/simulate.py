@@ -7,7 +7,7 @@ from functools import partial
 
 from psycopg import sql
 
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.errors import InvalidInput, InvalidTime
 from ledger_pipeline.events.catalogue import Event
 from ledger_pipeline.hot.append import append_many, last_sequences
 from ledger_pipeline.hot.database import Connection, translated
@@ -80,7 +80,7 @@ def _families(executions: int, days: int, seed: int, now: datetime, price: Price
     if not 1 <= days <= MOST_DAYS:
         raise InvalidInput(f"days: must be from 1 to {MOST_DAYS}, not {days}")
     if now.tzinfo is None:
-        raise InvalidInput(f"now: {now.isoformat()} has no time zone: give an offset such as +00:00")
+        raise InvalidTime(f"now: {now.isoformat()} has no time zone: give an offset such as +00:00")
     traffic = Traffic(executions, days, seed, now.astimezone(UTC))
     side = SideStreams(traffic.rhythm)
     for family in traffic.families(price):

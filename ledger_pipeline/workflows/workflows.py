@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from ledger_pipeline.arguments import id_of, text_of, text_or_none
+from ledger_pipeline.arguments import id_of, text_of, text_or_none, time_of
 from ledger_pipeline.errors import InvalidInput, InvalidTransition, LedgerError, NotFound
 from ledger_pipeline.events.enums import ArtifactType, Decision, LogLevel
-from ledger_pipeline.hot.artifacts import StoredArtifact, check_source, content_type_of, open_artifact, store_artifact
+from ledger_pipeline.hot.artifacts import (
+    StoredArtifact,
+    artifact_to_record,
+    check_source,
+    content_type_of,
+    open_artifact,
+)
 from ledger_pipeline.workflows import closing, ending, facts, waiting
 from ledger_pipeline.workflows.answers import Recorded
 from ledger_pipeline.workflows.limits import Overdue, overdue
@@ -172,7 +178,8 @@ class Workflows(StepCommands):
             check_source(source)
             # Judged before anything is copied: what is refused leaves nothing.
             command(self._recorder.recording(self.state(execution_id), at), artifact=given)
-            given = store_artifact(self._artifacts, source, name, content_type)
+            with artifact_to_record(self._artifacts, source, name, content_type) as copy:
+                return self._recorder.run(execution_id, at, partial(command, artifact=copy))[0]
         return self._recorder.run(execution_id, at, partial(command, artifact=given))[0]
 
     def open_artifact(self, execution_id: UUID, artifact_id: UUID) -> BufferedReader:
@@ -228,6 +235,7 @@ class Workflows(StepCommands):
 
         Whoever else moves an execution meanwhile wins; a repetition records nothing twice.
         """
+        now = time_of("now", now)
         recorded: list[Overdue] = []
         refused: list[tuple[Overdue, LedgerError]] = []
         # Those that are refused for good stay overdue: they must not keep the others from being looked at.

@@ -1,5 +1,6 @@
 """The reader of hot ∪ cold: each event once, at every instant, and never a silent hole."""
 
+import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +12,7 @@ import pytest
 from ledger_pipeline.cold.manifest import committed_weeks
 from ledger_pipeline.cold.reader import EventsMissing, execution_events, open_read, scan_events
 from ledger_pipeline.cold.roll import roll, roll_week
-from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput, NotFound
+from ledger_pipeline.errors import ColdStoreDamaged, ColdStoreUnreachable, InvalidInput, NotFound
 from ledger_pipeline.events.schema import leaf_of
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.settings import Settings
@@ -153,6 +154,31 @@ def test_a_damaged_file_is_named_and_never_an_empty_answer(
         list(execution_events(connection, settings.cold_dir, execution_id))
     with pytest.raises(ColdStoreDamaged, match=path.name):
         list(scan_events(connection, settings.cold_dir))
+
+
+def test_a_folder_that_is_elsewhere_is_no_damage(connection: Connection, settings: Settings, tmp_path: Path) -> None:
+    fill(connection)
+    roll(connection, settings, NOW)
+    execution_id = some_execution(connection)
+    for elsewhere in (tmp_path / "elsewhere", cold_file(connection, settings)):
+        with pytest.raises(ColdStoreUnreachable, match=rf"{elsewhere} is not there.*: set LEDGER_COLD_URL"):
+            list(execution_events(connection, elsewhere, execution_id))
+
+
+def test_a_folder_that_may_not_be_read_is_no_damage(connection: Connection, settings: Settings) -> None:
+    fill(connection)
+    roll(connection, settings, NOW)
+    execution_id = some_execution(connection)
+    settings.cold_dir.chmod(0)
+    before = os.geteuid()
+    if before == 0:  # root may read everything
+        os.seteuid(65534)
+    try:
+        with pytest.raises(ColdStoreUnreachable, match=r"may not be read by this program.*: let its user read"):
+            list(execution_events(connection, settings.cold_dir, execution_id))
+    finally:
+        os.seteuid(before)
+        settings.cold_dir.chmod(0o700)
 
 
 def test_a_foreign_file_in_the_folder_is_not_read(connection: Connection, settings: Settings) -> None:

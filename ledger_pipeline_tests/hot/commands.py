@@ -1,6 +1,8 @@
 """Commands on executions, sensible or not, and what the rules say of each: the model of the append."""
 
+import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +15,55 @@ from ledger_pipeline_tests.events.histories import START, Walk
 Draw = Callable[[Any], Any]
 Row = dict[str, Any]
 Fields = dict[str, Any]
+
+OBJECTS = {
+    "WorkflowCreated": ("input", "parameters", "trigger_context", "metadata"),
+    "WorkflowFailed": ("error_details",),
+    "StepDispatched": ("config",),
+    "StepFailed": ("error_details",),
+    "InputRequested": ("input_schema",),
+    "ApprovalRequested": ("details",),
+    "TokensUpdated": ("metadata",),
+    "ContextUpdated": ("patch",),
+    "ArtifactRecorded": ("metadata",),
+    "LogRecorded": ("details",),
+}
+"""Members of a payload that must be objects."""
+WRONG_VALUES: list[tuple[str, Any]] = [
+    ("occurred_at", "x"),
+    ("occurred_at", "infinity"),
+    ("occurred_at", datetime(1969, 12, 31, tzinfo=UTC)),
+    ("user_id", "x"),
+    ("attempt", "two"),
+    ("attempt", 0),
+    ("attempt", 2**31),
+    ("source_line", 2**63),
+    ("operator_id", ""),
+    ("operator_id", "a\x1fb"),
+    ("operator_kind", "robot"),
+    ("event_version", 2),
+    ("event_version", "one"),
+    ("event_type", "LogWritten"),
+    ("budget_usd", "NaN"),
+    ("payload", "{"),
+    ("payload", "[1]"),
+    ("payload", '{"a":"\\u0000"}'),
+    ("payload", '{"a":1e200000}'),
+]
+"""What no column takes, of an event that has none of its own."""
+
+
+def wrong_payloads(draw: Draw) -> tuple[str, str]:
+    """An event type, and a payload that its class would refuse."""
+    event_type = draw(st.sampled_from([*OBJECTS, "StepDispatched", "IterationStarted"]))
+    if event_type in ("StepDispatched", "IterationStarted") and draw(st.booleans()):
+        entry = {"step_id": str(uuid4()), "path": "90", "step_order": 90, "step_name": "s"}
+        name = draw(st.sampled_from(list(entry)))
+        entry[name] = draw(st.sampled_from([None, True, "", [], {}]))
+        member = {"StepDispatched": ("plan_entry", entry), "IterationStarted": ("steps", [entry])}[event_type]
+        return event_type, json.dumps(dict([member]))
+    name = draw(st.sampled_from(OBJECTS.get(event_type, ("steps",))))
+    return event_type, f'{{"{name}":{draw(st.sampled_from(["3", "null", "[1]", chr(34) * 2, "-0.0", "false"]))}}}'
 
 
 def sent(row: Row) -> Row:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from ledger_pipeline import events
-from ledger_pipeline.errors import AppendRefused, EpochMismatch, InvalidInput, SequenceConflict
+from ledger_pipeline.errors import AppendRefused, EpochMismatch, InvalidInput, InvalidTime, SequenceConflict
 from ledger_pipeline.events.schema import GENESIS_HASH, chain, leaf_of
 from ledger_pipeline.hot.append import append, append_many, last_sequences
 from ledger_pipeline.hot.database import Connection, connect, translated
@@ -265,11 +265,11 @@ def test_refused_with_a_reason_and_nothing_stored(
     connection: Connection, running_execution: UUID, steps: list[UUID], build: Build, message: str
 ) -> None:
     before = projected(connection, running_execution)
-    with pytest.raises(AppendRefused, match=message):
+    with pytest.raises(InvalidInput, match=message):
         append(connection, running_execution, build(steps))
     # The bulk path refuses the same, and so as a whole.
     bulk = [event.to_row() | {"execution_id": running_execution} for event in build(steps)]
-    with pytest.raises(AppendRefused, match=message):
+    with pytest.raises(InvalidInput, match=message):
         append_many(connection, bulk)
     assert stored(connection, running_execution) == 2
     assert projected(connection, running_execution) == before
@@ -503,12 +503,17 @@ def test_a_missing_leaf_fails_loudly(connection: Connection, running_execution: 
 
 @pytest.mark.parametrize(
     ("payload", "fault"),
-    [('{"a":"\\u0000"}', "Unicode"), ("[1]", "must be a JSON object"), ("{", "JSON"), ('{"a":1e200000}', "numeric")],
+    [
+        ('{"a":"\\u0000"}', "^events.0..payload: is .*allowed: the JSON text of an object"),
+        ("[1]", "must be a JSON object"),
+        ("{", "^events.0..payload: is '{'; allowed: the JSON text of an object"),
+        ('{"a":1e200000}', "^events.0..payload: is .*allowed: the JSON text of an object"),
+    ],
 )
 def test_a_payload_that_cannot_be_stored_is_refused(
     connection: Connection, running_execution: UUID, payload: str, fault: str
 ) -> None:
-    with pytest.raises((InvalidInput, psycopg.Error), match=f"(?i){fault}"):
+    with pytest.raises(InvalidInput, match=fault):
         append(connection, running_execution, [log().to_row() | {"payload": payload}])
     assert stored(connection, running_execution) == 2
 
@@ -525,7 +530,7 @@ def test_an_owner_with_hot_executions_cannot_be_deleted(connection: Connection) 
 
 def test_a_time_that_no_reader_can_hold_is_refused(connection: Connection, running_execution: UUID) -> None:
     for time in ("0044-03-15T00:00:00Z BC", "-infinity", "1969-12-31T23:59:59Z"):
-        with pytest.raises(InvalidInput, match=r"before 1970|infinity"):
+        with pytest.raises(InvalidTime, match=r"^events.0..occurred_at: is .*; allowed: a time with its zone"):
             append(connection, running_execution, [log().to_row() | {"occurred_at": time}])
 
 
@@ -544,7 +549,7 @@ def test_a_value_in_a_column_of_another_type_is_refused_in_bulk_too(
     connection: Connection, running_execution: UUID
 ) -> None:
     foreign = log().to_row() | {"execution_id": running_execution, "cost_usd": Decimal(5)}
-    with pytest.raises(AppendRefused):
+    with pytest.raises(InvalidInput, match="cost_usd: is no column of LogRecorded; leave it out"):
         append_many(connection, [foreign])
     assert stored(connection, running_execution) == 2
 

@@ -3,14 +3,16 @@
 import hashlib
 import io
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ledger_pipeline.errors import ArtifactDamaged, InvalidInput
-from ledger_pipeline.hot.artifacts import open_artifact, store_artifact
+from ledger_pipeline.errors import ArtifactDamaged, InvalidInput, InvalidReference, ServerUnavailable
+from ledger_pipeline.hot.artifacts import artifact_to_record, open_artifact, store_artifact
 
 REPORT = b"%PDF-1.7 savings: 309 USD"
 SHA256 = hashlib.sha256(REPORT).hexdigest()
@@ -52,6 +54,30 @@ def test_the_same_content_is_kept_once(tmp_path: Path) -> None:
 
     assert (again.uri, again.sha256, again.content_type) == (first.uri, first.sha256, "text/plain")
     assert [path.stat().st_ino for path in files(tmp_path)] == [inode]
+
+
+def refuse(folder: Path, error: type[Exception] = InvalidReference, meanwhile: Callable[[], object] = str) -> None:
+    """Stores the report for an event that is not stored."""
+    with suppress(error), artifact_to_record(folder, REPORT, "a.pdf"):
+        meanwhile()
+        raise error("no event")
+
+
+def test_a_copy_that_no_event_came_to_name_is_removed(tmp_path: Path) -> None:
+    refuse(tmp_path)
+    assert files(tmp_path) == []
+
+
+def test_a_copy_of_a_refused_event_stays_where_it_is_somebody_elses_too(tmp_path: Path) -> None:
+    refuse(tmp_path, meanwhile=lambda: store_artifact(tmp_path, REPORT, "other.pdf"))
+    assert len(files(tmp_path)) == 1
+    refuse(tmp_path)  # whoever did not make it never removes it
+    assert len(files(tmp_path)) == 1
+
+
+def test_a_copy_stays_while_it_is_not_known_whether_its_event_was_stored(tmp_path: Path) -> None:
+    refuse(tmp_path, ServerUnavailable)
+    assert len(files(tmp_path)) == 1
 
 
 class Broken(io.RawIOBase):

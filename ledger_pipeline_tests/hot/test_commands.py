@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 )
 from psycopg import sql
 
-from ledger_pipeline.errors import AppendRefused, LedgerError, SequenceConflict
-from ledger_pipeline.events.catalogue import EVENT_COLUMNS, EVENT_TYPES
+from ledger_pipeline.errors import InvalidInput, LedgerError, SequenceConflict
+from ledger_pipeline.events.catalogue import EVENT_COLUMNS, EVENT_TYPES, EventRow
 from ledger_pipeline.events.state_rows import state_as_rows
 from ledger_pipeline.events.states import ENDED, RULES
 from ledger_pipeline.hot.append import append, append_many
@@ -27,7 +27,7 @@ from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.replay.check_projections import check_projections
 from ledger_pipeline.replay.projection_tables import TABLES, compare
 from ledger_pipeline_tests.events.histories import START, Walk
-from ledger_pipeline_tests.hot.commands import Row, any_fields, ids_of, refusal, sent
+from ledger_pipeline_tests.hot.commands import WRONG_VALUES, Row, any_fields, ids_of, refusal, sent, wrong_payloads
 
 NO_COLD = Path("/nonexistent")
 MOST_EXECUTIONS = 3
@@ -70,7 +70,7 @@ class Commands(RuleBasedStateMachine):
     def refused(
         self,
         *,
-        error: type[LedgerError] = AppendRefused,
+        error: type[LedgerError] = InvalidInput,
         many: bool = False,
         walk: Walk,
         rows: list[Row],
@@ -212,6 +212,24 @@ class Commands(RuleBasedStateMachine):
         else:
             self.refused(walk=walk, rows=[row | {"execution_id": uuid4()}], many=True)
 
+    @rule(data=st.data(), many=st.booleans(), unjudged=st.booleans())
+    def append_a_wrong_value(self, data: st.DataObject, many: bool, unjudged: bool) -> None:
+        """A value that its column can't take, also where nothing but the database has looked at it."""
+        walk = self.chosen(data)
+        name, value = data.draw(st.sampled_from(WRONG_VALUES))
+        good = self.row(walk, "LogRecorded", {"log_level": "info", "message": "never stored"})
+        bad = (EventRow if unjudged else dict)({**good, name: value})
+        self.refused(walk=walk, rows=data.draw(st.permutations([good, bad])), many=many)
+
+    @rule(data=st.data(), many=st.booleans())
+    def append_a_wrong_payload(self, data: st.DataObject, many: bool) -> None:
+        """A payload of another shape than its event's class has, of an event that is legal or isn't."""
+        walk = self.chosen(data)
+        event_type, payload = wrong_payloads(data.draw)
+        fields = {} if event_type == "WorkflowCreated" else any_fields(data.draw, event_type, walk, self.others(walk))
+        row = self.row(walk, event_type, fields | ({"plan_entry": None} if event_type == "StepDispatched" else {}))
+        self.refused(walk=walk, rows=[{**row, "payload": payload}], many=many)
+
     @precondition(lambda self: self.keys)
     @rule(data=st.data())
     def repeat_a_request(self, data: st.DataObject) -> None:
@@ -275,7 +293,7 @@ def test_legal_commands_change_what_is_predicted_and_illegal_ones_nothing(module
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=5,
+                max_examples=10,
                 stateful_step_count=30,
                 deadline=None,
                 print_blob=True,

@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ledger_pipeline.errors import AppendRefused, InvalidInput, LedgerError
+from ledger_pipeline.events.catalogue import USAGE_KINDS
 from ledger_pipeline.events.payload import parse_payload
 from ledger_pipeline.hot.append import append, append_many
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.replay.check_projections import check_projections
+from ledger_pipeline_tests.hot.commands import OBJECTS
 from ledger_pipeline_tests.hot.conftest import NOW
 
 NO_COLD = Path("/nonexistent")
@@ -30,22 +32,11 @@ FIELDS: dict[str, dict[str, Any]] = {
     "IterationStarted": {"step_id": STEP, "iteration_index": 0},
     "InputRequested": {"step_id": STEP},
     "ApprovalRequested": {"approval_id": CALL, "approval_subject": "deploy"},
-    "TokensUpdated": {"model_call_id": "c", "model": "m", "pricing_status": "priced", "cost_usd": "0.01"},
+    "TokensUpdated": {"model_call_id": "c", "model": "m", "pricing_status": "priced", "cost_usd": "0.01"}
+    | dict.fromkeys((*(f"{kind}_tokens" for kind in USAGE_KINDS), "requests"), 0),
     "ContextUpdated": {},
     "ArtifactRecorded": {"artifact_id": CALL, "artifact_type": "report", "artifact_name": "r", "uri": "file:r"},
     "LogRecorded": {"log_level": "info", "message": "x"},
-}
-OBJECTS = {
-    "WorkflowCreated": ("input", "parameters", "trigger_context", "metadata"),
-    "WorkflowFailed": ("error_details",),
-    "StepDispatched": ("config",),
-    "StepFailed": ("error_details",),
-    "InputRequested": ("input_schema",),
-    "ApprovalRequested": ("details",),
-    "TokensUpdated": ("metadata",),
-    "ContextUpdated": ("patch",),
-    "ArtifactRecorded": ("metadata",),
-    "LogRecorded": ("details",),
 }
 ENTRIES = {"WorkflowCreated": "plan", "IterationStarted": "steps", "StepDispatched": "plan_entry"}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger_pipeline.cold.manifest import committed_weeks
 from ledger_pipeline.cold.roll import roll
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.ingest.aider import import_aider
@@ -13,6 +14,8 @@ from ledger_pipeline.marts.build import Build, build
 from ledger_pipeline.marts.publish import connect_readonly
 from ledger_pipeline.pricing.book import load_book
 from ledger_pipeline.pricing.catalogue import load_embedded
+from ledger_pipeline.replay.check_projections import check_projections
+from ledger_pipeline.replay.verify import verify
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.marts.differences import differences
 
@@ -24,7 +27,8 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 def test_the_marts_of_the_aider_log(connection: Connection, settings: Settings, test_data: Path) -> None:
     load_embedded(connection, NOW)
     log = test_data / "aider" / "aider-analytics-union.jsonl.gz"
-    imported = import_aider(connection, load_book(connection), log, settings.home / "rejects")
+    book = load_book(connection)
+    imported = import_aider(connection, book, log, settings.home / "rejects")
     hot = build(connection, settings, NOW)
     roll(connection, settings, NOW)
     rolled = build(connection, settings, NOW)
@@ -33,6 +37,17 @@ def test_the_marts_of_the_aider_log(connection: Connection, settings: Settings, 
     assert {build.rows["audit_log"] for build in (hot, rolled, full)} == {imported.events}
     assert differences(rolled.path, full.path) == {}
     assert _only_totals_moved(hot, rolled)
+
+    # All of it is in Parquet and none in Postgres, so every execution below is replayed from the files alone.
+    assert connection.execute("SELECT FROM workflow_events LIMIT 1").rowcount == 0
+    assert sum(week.events for week in committed_weeks(connection)) == imported.events
+    assert import_aider(connection, book, log, settings.home / "rejects").new_events == 0
+    assert connection.execute("SELECT FROM workflow_events LIMIT 1").rowcount == 0
+    replayed = check_projections(connection, settings.cold_dir)
+    assert replayed.ok, replayed.first
+    assert replayed.executions == imported.executions
+    verified = verify(connection, settings.cold_dir)
+    assert (verified.ok, verified.events) == (True, imported.events)
 
     with connect_readonly(settings) as marts:
         (usage,) = marts.execute(

@@ -606,6 +606,27 @@ def test_an_answer_belongs_to_what_is_asked_when_it_is_stored(
     assert replayed(execution_id).status == "paused"
 
 
+@pytest.mark.mission("B1")
+def test_an_artifact_that_loses_its_race_leaves_no_file(
+    ledger: Ledger, workflows: Workflows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id, artifact_id = start(workflows, action("first")), uuid.uuid4()
+    append, faster = ledger.append, [True]
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        if faster and faster.pop():
+            workflows.record_artifact(execution_id, "a", "log", source=b"the faster one's", artifact_id=artifact_id)
+        return append(*args, **kwargs)
+
+    folder = ledger.settings.home / "artifacts"
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(ledger, "append", late)
+    with pytest.raises(InvalidReference):
+        workflows.record_artifact(execution_id, "b", "log", source=b"the loser's", artifact_id=artifact_id)
+    left = {path for path in folder.rglob("*") if path.is_file()} - before
+    assert [path.read_bytes() for path in left] == [b"the faster one's"]
+
+
 def test_without_a_drive_a_name_means_the_template_without_one(
     ledger: Ledger, workflows: Workflows, save: Save, replayed: Replayed
 ) -> None:

@@ -101,6 +101,103 @@ RETURN CASE
     END
 END;
 
+CREATE FUNCTION column_rules() RETURNS TABLE (
+    nth integer, name text, kind text, types text[], required_by text[], vocabulary text[], minimum text, maximum text,
+    allowed text
+)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    -- What each column takes that a client gives; NULL where every type has it, or where there is no bound.
+    VALUES
+        /*column_rules*/
+$$;
+
+CREATE FUNCTION is_within(kind text, value json, minimum text, maximum text) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+-- Whether a JSON value reads as one of the column's type, within its bounds.
+DECLARE
+    written text := value #>> '{}';
+BEGIN
+    RETURN CASE kind
+        WHEN 'text' THEN json_typeof(value) = 'string' AND written <> '' AND strpos(written, chr(31)) = 0
+        WHEN 'uuid' THEN written::uuid IS NOT NULL
+        WHEN 'json' THEN jsonb_typeof(written::jsonb) = 'object'
+        WHEN 'timestamptz' THEN written::timestamptz >= minimum::timestamptz AND written::timestamptz < maximum::timestamptz
+        WHEN 'numeric(38,12)' THEN written::numeric BETWEEN minimum::numeric AND maximum::numeric
+        ELSE written::bigint BETWEEN minimum::bigint AND maximum::bigint
+    END;
+EXCEPTION WHEN data_exception THEN
+    RETURN false;
+END $$;
+
+CREATE FUNCTION value_fault(given json) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
+    -- The first column of an event that can't take what was given, its SQLSTATE before it; the words are those of the
+    -- catalogue's `row_fault`. Asked only once a value was refused: what is judged here costs more than an append.
+    SELECT CASE
+        WHEN f.missing THEN format('LG010 %s: is missing; allowed: %s', f.name, f.allowed)
+        WHEN f.foreign_to IS NOT NULL THEN format('LG010 %s: is no column of %s; leave it out', f.name, f.foreign_to)
+        WHEN f.kind = 'uuid' THEN format('LG012 %s: %s is not a UUID', f.name, f.shown)
+        ELSE format('%s %s: is %s; allowed: %s',
+            CASE f.kind WHEN 'timestamptz' THEN 'LG011' ELSE 'LG010' END, f.name, f.shown, f.allowed)
+    END
+    FROM (
+        SELECT
+            r.*,
+            coalesce(json_typeof(g.value), 'null') = 'null' AS missing,
+            CASE WHEN t.event_type <> ALL (r.types) THEN t.event_type END AS foreign_to,
+            CASE
+                WHEN g.value::text ~ '^"[^\\]*"$' THEN quote_literal(btrim(g.value::text, '"'))
+                WHEN json_typeof(g.value) = 'number' THEN trim_scale(g.value::text::numeric)::text
+                ELSE g.value::text
+            END AS shown,
+            g.value
+        FROM column_rules() r
+        CROSS JOIN (SELECT e.value #>> '{}' AS event_type FROM json_each(given) e WHERE e.key = 'event_type') t
+        LEFT JOIN json_each(given) g ON g.key = r.name
+    ) f
+    WHERE CASE
+        WHEN f.missing THEN (given ->> 'event_type') = ANY (f.required_by)
+        ELSE f.foreign_to IS NOT NULL OR NOT is_within(f.kind, f.value, f.minimum, f.maximum)
+            OR (f.value #>> '{}') <> ALL (f.vocabulary)
+    END
+    ORDER BY f.nth
+    LIMIT 1
+$$;
+
+CREATE FUNCTION refuse_values(events json[]) RETURNS void
+LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
+-- Names the first value that no column takes; silent where it was something else that was refused.
+DECLARE
+    fault record;
+BEGIN
+    SELECT e.nth - 1 AS place, f.fault INTO fault
+    FROM unnest(events) WITH ORDINALITY AS e (given, nth)
+    CROSS JOIN LATERAL (
+        SELECT CASE json_typeof(e.given) WHEN 'object' THEN value_fault(e.given)
+            ELSE 'LG010 : is ' || e.given || '; allowed: an event or its row' END AS fault
+    ) f
+    WHERE f.fault IS NOT NULL
+    ORDER BY e.nth
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = left(fault.fault, 5),
+            MESSAGE = replace(format('events[%s].%s', fault.place, substr(fault.fault, 7)), '].:', ']:');
+    END IF;
+END $$;
+
+CREATE FUNCTION received(p_events json) RETURNS append_staging[]
+LANGUAGE plpgsql STABLE SET search_path = ledger, pg_temp AS $$
+-- The events of a request as rows.
+BEGIN
+    RETURN ARRAY(SELECT e FROM json_populate_recordset(NULL::append_staging, p_events) e);
+EXCEPTION WHEN data_exception THEN
+    IF json_typeof(p_events) <> 'array' THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG010', MESSAGE = format('events: is %s; allowed: a list of events', p_events);
+    END IF;
+    PERFORM refuse_values(ARRAY(SELECT json_array_elements(p_events)));
+    RAISE;
+END $$;
+
 CREATE FUNCTION begin_append() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 -- What must hold before the first lock; answers the epoch.
@@ -384,11 +481,11 @@ BEGIN
             CASE
                 WHEN NOT j.known_type THEN format('event_type: %L is not known', j.event_type)
                 WHEN j.execution_id IS NULL THEN 'execution_id: is missing'
-                WHEN j.occurred_at IS NULL THEN 'occurred_at: is missing'
+                WHEN j.occurred_at IS NULL THEN 'LG011 occurred_at: is missing'
                 WHEN coalesce(j.event_version, 1) <> 1 THEN format('event_version: %s is not known; allowed: 1', j.event_version)
-                WHEN j.occurred_at < '1970-01-01 00:00:00Z' THEN 'occurred_at: is before 1970-01-01'
+                WHEN j.occurred_at < '1970-01-01 00:00:00Z' THEN 'LG011 occurred_at: is before 1970-01-01'
                 WHEN j.occurred_at > server_now + interval '5 minutes' THEN format(
-                    'occurred_at: %s is more than 5 minutes ahead of the server''s clock (%s)', j.occurred_at, server_now)
+                    'LG011 occurred_at: %s is more than 5 minutes ahead of the server''s clock (%s)', j.occurred_at, server_now)
                 WHEN j.pruned_at IS NOT NULL THEN
                     'LG008 execution_id: the execution was pruned and takes no event; open a new one whose parent_execution_id names it'
                 WHEN j.event_type = 'WorkflowCreated' AND (j.stored_execution OR j.nth > 1) THEN
@@ -501,6 +598,7 @@ DECLARE
     heads execution_heads[];
     budgeted boolean;
     ordered boolean;
+    breaches append_staging[] := '{}';
     prepared record;
     digests digested;
 BEGIN
@@ -518,15 +616,15 @@ BEGIN
             SELECT FROM workflow_executions x
             WHERE x.id = ANY (execution_ids) AND num_nonnulls(x.budget_usd, x.budget_tokens) > 0))
     THEN
-        given := given || budget_breaches(given);
+        breaches := coalesce(budget_breaches(given), '{}');
         types := types || 'BudgetExceeded'::text;
     END IF;
     SELECT p.* INTO prepared
-    FROM prepare_batch(p_epoch, pg_current_xact_id()::text::bigint, given, execution_ids, heads, p_history) p;
+    FROM prepare_batch(p_epoch, pg_current_xact_id()::text::bigint, given || breaches, execution_ids, heads, p_history) p;
     IF prepared.problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = left(prepared.problem, 5), MESSAGE = substr(prepared.problem, 7);
     END IF;
-    IF cardinality(given) <> coalesce(cardinality(prepared.stored), 0) THEN
+    IF cardinality(given) + cardinality(breaches) <> coalesce(cardinality(prepared.stored), 0) THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'ordinal: each event of a batch needs one of its own';
     END IF;
     IF prepared.stored IS NULL THEN
@@ -566,6 +664,10 @@ BEGIN
 
     PERFORM project(prepared.moves, prepared.whole, types);
     RETURN cardinality(prepared.stored);
+-- Judged after the fact: the tables' own constraints have looked at every value once.
+EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+    PERFORM refuse_values(ARRAY(SELECT to_json(g) FROM unnest(given) g ORDER BY g.ordinal));
+    RAISE;
 END $$;
 
 CREATE FUNCTION append(
@@ -590,7 +692,7 @@ DECLARE
     before bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(19524, stripe(p_execution_id));
-    SELECT array_agg(e) INTO given FROM json_populate_recordset(NULL::append_staging, p_events) e;
+    given := received(p_events);
     PERFORM refuse_foreign_drives(ARRAY[p_execution_id], given);
     PERFORM refuse_false_operators(given);
     SELECT k.* INTO known FROM append_keys k WHERE k.execution_id = p_execution_id AND k.key = p_idempotency_key;

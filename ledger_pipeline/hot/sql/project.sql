@@ -189,7 +189,12 @@ BEGIN
             )
             SELECT
                 p.step_id, e.execution_id, p.parent_step_id, p.path, p.step_order, p.step_name, p.step_type::step_type,
-                p.agent_id, p.agent_name, p.template_step_id, coalesce(m.step_config, p.config),
+                -- What was deleted meanwhile is named by the event alone.
+                CASE WHEN NOT EXISTS (SELECT FROM forgotten_references f WHERE f.id = p.agent_id) THEN p.agent_id END,
+                p.agent_name,
+                CASE WHEN NOT EXISTS (SELECT FROM forgotten_references f WHERE f.id = p.template_step_id)
+                    THEN p.template_step_id END,
+                coalesce(m.step_config, p.config),
                 coalesce(m.status, 'pending')::step_status, coalesce(m.attempt, 1), p.max_attempts, m.started_at,
                 m.completed_at, m.input_data, m.output_data, m.user_input, m.tool_name, m.tool_parameters,
                 m.tool_result, m.error_message, m.error_details, m.child_execution_id, p.metadata
@@ -235,8 +240,9 @@ BEGIN
             estimated_cost, events
         )
         SELECT
-            e.call_id, e.execution_id, e.step_id, e.agent_id, e.agent_name, e.tool_name, e.attempt, e.operator_id,
-            e.occurred_at, coalesce(m.status, 'running')::call_status, m.ended_at, m.error_message, m.approved_by, m.model,
+            e.call_id, e.execution_id, e.step_id,
+            CASE WHEN NOT EXISTS (SELECT FROM forgotten_references f WHERE f.id = e.agent_id) THEN e.agent_id END,
+            e.agent_name, e.tool_name, e.attempt, e.operator_id, e.occurred_at, coalesce(m.status, 'running')::call_status, m.ended_at, m.error_message, m.approved_by, m.model,
             m.input_tokens, m.output_tokens, m.spent_tokens, m.total_cost, m.estimated_cost, last_items(m.events, 20)
         FROM unnest(moves) e
         JOIN call_moves(moves) m ON m.call_id = e.call_id

@@ -146,10 +146,11 @@ NAMED = """
     """
 
 
-def calling(root: Connection, story: DriveStory, agent: uuid.UUID) -> uuid.UUID:
+def calling(root: Connection, story: DriveStory, agent: uuid.UUID, definition: uuid.UUID | None = None) -> uuid.UUID:
     """An execution of the drive's agent with one step and one call of another agent."""
     execution, step = uuid.uuid4(), uuid.uuid4()
-    plan = (events.PlanStep(step_id=step, path="0", step_order=0, step_name="s", agent_id=agent),)
+    position = events.PlanStep(step_id=step, path="0", step_order=0, step_name="s", agent_id=agent)
+    plan = (position.model_copy(update={"template_step_id": definition}),)
     append(
         root,
         execution,
@@ -172,6 +173,19 @@ def test_an_agent_merely_called_goes_without_its_calls(root: Connection, story: 
     assert check_projections(root, COLD, [execution]).ok
     rebuild_projections(root, COLD, [execution])
     assert root.execute(NAMED, {"id": execution}).fetchall() == [{"agent_id": None}] * 2
+    assert root.execute("SELECT FROM workflow_events WHERE agent_id = %s", (called,)).rowcount == 1
+
+
+@pytest.mark.mission("A9")
+def test_what_is_appended_after_a_deletion_names_it_in_the_event_alone(root: Connection, story: DriveStory) -> None:
+    called, forgotten = create_agent(root, "called").id, uuid.uuid4()
+    delete(root, Agent, called)
+    root.execute("INSERT INTO forgotten_references VALUES (%s)", (forgotten,))
+    execution = calling(root, story, called, forgotten)
+    named = "SELECT agent_id, template_step_id FROM workflow_steps WHERE execution_id = %s"
+    assert root.execute(named, (execution,)).fetchall() == [{"agent_id": None, "template_step_id": None}]
+    assert root.execute(NAMED, {"id": execution}).fetchall() == [{"agent_id": None}] * 2
+    assert check_projections(root, COLD, [execution]).ok
     assert root.execute("SELECT FROM workflow_events WHERE agent_id = %s", (called,)).rowcount == 1
 
 

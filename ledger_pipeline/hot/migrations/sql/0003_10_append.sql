@@ -127,6 +127,215 @@ RETURN CASE
     END
 END;
 
+CREATE FUNCTION column_rules() RETURNS TABLE (
+    nth integer, name text, kind text, types text[], required_by text[], vocabulary text[], minimum text, maximum text,
+    allowed text
+)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    -- What each column takes that a client gives; NULL where every type has it, or where there is no bound.
+    VALUES
+        (0, 'event_id', 'uuid', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (1, 'execution_id', 'uuid', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (2, 'sequence', 'bigint', NULL, ARRAY[]::text[], NULL, '1', '9223372036854775807', 'a whole number from 1 to 9223372036854775807'),
+        (3, 'event_type', 'text', NULL, ARRAY['WorkflowCreated', 'WorkflowStarted', 'WorkflowPaused', 'WorkflowResumed', 'WorkflowCompleted', 'WorkflowFailed', 'WorkflowCancelled', 'WorkflowTimedOut', 'ExecutionAborted', 'StepDispatched', 'StepCompleted', 'StepFailed', 'StepRetried', 'StepSkipped', 'BranchTaken', 'IterationStarted', 'ChildExecutionLinked', 'InputRequested', 'InputReceived', 'ApprovalRequested', 'ApprovalApplied', 'TokensUpdated', 'CostRecalculated', 'BudgetExceeded', 'ContextUpdated', 'ArtifactRecorded', 'LogRecorded']::text[], NULL, NULL, NULL, 'WorkflowCreated, WorkflowStarted, WorkflowPaused, WorkflowResumed, WorkflowCompleted, WorkflowFailed, WorkflowCancelled, WorkflowTimedOut, ExecutionAborted, StepDispatched, StepCompleted, StepFailed, StepRetried, StepSkipped, BranchTaken, IterationStarted, ChildExecutionLinked, InputRequested, InputReceived, ApprovalRequested, ApprovalApplied, TokensUpdated, CostRecalculated, BudgetExceeded, ContextUpdated, ArtifactRecorded, LogRecorded'),
+        (4, 'event_version', 'integer', NULL, ARRAY[]::text[], NULL, '1', '2147483647', 'a whole number from 1 to 2147483647'),
+        (5, 'occurred_at', 'timestamptz', NULL, ARRAY['WorkflowCreated', 'WorkflowStarted', 'WorkflowPaused', 'WorkflowResumed', 'WorkflowCompleted', 'WorkflowFailed', 'WorkflowCancelled', 'WorkflowTimedOut', 'ExecutionAborted', 'StepDispatched', 'StepCompleted', 'StepFailed', 'StepRetried', 'StepSkipped', 'BranchTaken', 'IterationStarted', 'ChildExecutionLinked', 'InputRequested', 'InputReceived', 'ApprovalRequested', 'ApprovalApplied', 'TokensUpdated', 'CostRecalculated', 'BudgetExceeded', 'ContextUpdated', 'ArtifactRecorded', 'LogRecorded']::text[], NULL, '1970-01-01 00:00:00+00:00', '9999-01-01 00:00:00+00:00', 'a time with its zone, such as 2026-01-05T09:00:00Z, from 1970 to 9998'),
+        (6, 'workflow_name', 'text', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (7, 'workflow_type', 'text', NULL, ARRAY[]::text[], ARRAY['cost_analysis', 'performance_tuning', 'resource_optimization', 'quality_check', 'scaling_decision', 'configuration_update', 'health_check', 'anomaly_detection']::text[], NULL, NULL, 'cost_analysis, performance_tuning, resource_optimization, quality_check, scaling_decision, configuration_update, health_check, anomaly_detection'),
+        (8, 'template_id', 'uuid', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (9, 'template_version', 'integer', NULL, ARRAY[]::text[], NULL, '0', '2147483647', 'a whole number from 0 to 2147483647'),
+        (10, 'mode', 'text', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (11, 'drive_id', 'uuid', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (12, 'customer_id', 'uuid', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (13, 'user_id', 'uuid', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (14, 'agent_id', 'uuid', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (15, 'agent_name', 'text', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (16, 'operator_id', 'text', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (17, 'operator_kind', 'text', NULL, ARRAY[]::text[], ARRAY['user', 'agent', 'system']::text[], NULL, NULL, 'user, agent, system'),
+        (18, 'step_id', 'uuid', NULL, ARRAY['StepDispatched', 'StepCompleted', 'StepFailed', 'StepRetried', 'StepSkipped', 'BranchTaken', 'IterationStarted', 'ChildExecutionLinked', 'InputRequested', 'InputReceived']::text[], NULL, NULL, NULL, 'a UUID'),
+        (19, 'step_name', 'text', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (20, 'call_id', 'uuid', NULL, ARRAY['StepDispatched', 'StepCompleted', 'StepFailed']::text[], NULL, NULL, NULL, 'a UUID'),
+        (21, 'attempt', 'integer', NULL, ARRAY[]::text[], NULL, '1', '2147483647', 'a whole number from 1 to 2147483647'),
+        (22, 'source', 'text', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (23, 'source_file', 'text', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (24, 'source_line', 'bigint', NULL, ARRAY[]::text[], NULL, '1', '9223372036854775807', 'a whole number from 1 to 9223372036854775807'),
+        (25, 'execution_kind', 'text', NULL, ARRAY[]::text[], ARRAY['workflow', 'repricing', 'budget']::text[], NULL, NULL, 'workflow, repricing, budget'),
+        (26, 'triggered_by', 'text', ARRAY['WorkflowCreated']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (27, 'triggered_by_kind', 'text', ARRAY['WorkflowCreated']::text[], ARRAY[]::text[], ARRAY['user', 'agent', 'system']::text[], NULL, NULL, 'user, agent, system'),
+        (28, 'parent_execution_id', 'uuid', ARRAY['WorkflowCreated']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (29, 'parent_step_id', 'uuid', ARRAY['WorkflowCreated']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (30, 'retry_of', 'uuid', ARRAY['WorkflowCreated']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (31, 'budget_usd', 'numeric(38,12)', ARRAY['WorkflowCreated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (32, 'budget_tokens', 'bigint', ARRAY['WorkflowCreated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (33, 'reason', 'text', ARRAY['WorkflowPaused', 'WorkflowResumed', 'WorkflowCancelled', 'WorkflowTimedOut', 'ExecutionAborted', 'StepSkipped', 'CostRecalculated']::text[], ARRAY['CostRecalculated']::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (34, 'error_code', 'text', ARRAY['WorkflowFailed', 'StepFailed']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (35, 'error_message', 'text', ARRAY['WorkflowFailed', 'StepFailed', 'StepRetried']::text[], ARRAY['WorkflowFailed', 'StepFailed']::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (36, 'limit_seconds', 'bigint', ARRAY['WorkflowTimedOut']::text[], ARRAY[]::text[], NULL, '0', '9223372036854775807', 'a whole number from 0 to 9223372036854775807'),
+        (37, 'tool_name', 'text', ARRAY['StepDispatched']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (38, 'next_attempt', 'integer', ARRAY['StepRetried']::text[], ARRAY['StepRetried']::text[], NULL, '2', '2147483647', 'a whole number from 2 to 2147483647'),
+        (39, 'delay_ms', 'bigint', ARRAY['StepRetried']::text[], ARRAY[]::text[], NULL, '0', '9223372036854775807', 'a whole number from 0 to 9223372036854775807'),
+        (40, 'branch_condition', 'text', ARRAY['BranchTaken']::text[], ARRAY['BranchTaken']::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (41, 'branch_result', 'text', ARRAY['BranchTaken']::text[], ARRAY['BranchTaken']::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (42, 'branch_target', 'text', ARRAY['BranchTaken']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (43, 'iteration_index', 'bigint', ARRAY['IterationStarted']::text[], ARRAY['IterationStarted']::text[], NULL, '0', '9223372036854775807', 'a whole number from 0 to 9223372036854775807'),
+        (44, 'child_execution_id', 'uuid', ARRAY['ChildExecutionLinked']::text[], ARRAY['ChildExecutionLinked']::text[], NULL, NULL, NULL, 'a UUID'),
+        (45, 'prompt', 'text', ARRAY['InputRequested']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (46, 'approval_id', 'uuid', ARRAY['ApprovalRequested', 'ApprovalApplied']::text[], ARRAY['ApprovalRequested', 'ApprovalApplied']::text[], NULL, NULL, NULL, 'a UUID'),
+        (47, 'approval_subject', 'text', ARRAY['ApprovalRequested']::text[], ARRAY['ApprovalRequested']::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (48, 'requested_from', 'text', ARRAY['ApprovalRequested']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (49, 'decision', 'text', ARRAY['ApprovalApplied']::text[], ARRAY['ApprovalApplied']::text[], ARRAY['approved', 'rejected']::text[], NULL, NULL, 'approved, rejected'),
+        (50, 'decision_comment', 'text', ARRAY['ApprovalApplied']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (51, 'model_call_id', 'text', ARRAY['TokensUpdated', 'CostRecalculated', 'BudgetExceeded']::text[], ARRAY['TokensUpdated', 'CostRecalculated']::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (52, 'provider', 'text', ARRAY['TokensUpdated', 'CostRecalculated']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (53, 'model', 'text', ARRAY['TokensUpdated', 'CostRecalculated']::text[], ARRAY['TokensUpdated', 'CostRecalculated']::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (54, 'priced_model', 'text', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (55, 'service_tier', 'text', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (56, 'context_tier', 'text', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (57, 'region', 'text', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (58, 'input_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (59, 'cache_read_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (60, 'cache_write_5m_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (61, 'cache_write_1h_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (62, 'output_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (63, 'reasoning_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (64, 'input_audio_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (65, 'cache_audio_read_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (66, 'output_audio_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (67, 'input_image_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (68, 'output_image_tokens', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (69, 'requests', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (70, 'input_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (71, 'cache_read_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (72, 'cache_write_5m_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (73, 'cache_write_1h_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (74, 'output_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (75, 'reasoning_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (76, 'input_audio_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (77, 'cache_audio_read_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (78, 'output_audio_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (79, 'input_image_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (80, 'output_image_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (81, 'requests_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (82, 'cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (83, 'estimated_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (84, 'recorded_cost_usd', 'numeric(38,12)', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (85, 'pricing_status', 'text', ARRAY['TokensUpdated']::text[], ARRAY['TokensUpdated']::text[], ARRAY['priced', 'unpriced']::text[], NULL, NULL, 'priced, unpriced'),
+        (86, 'unpriced_reason', 'text', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (87, 'latency_ms', 'bigint', ARRAY['TokensUpdated']::text[], ARRAY[]::text[], NULL, '0', '9223372036854775807', 'a whole number from 0 to 9223372036854775807'),
+        (88, 'target_event_id', 'uuid', ARRAY['CostRecalculated']::text[], ARRAY['CostRecalculated']::text[], NULL, NULL, NULL, 'a UUID'),
+        (89, 'target_execution_id', 'uuid', ARRAY['CostRecalculated']::text[], ARRAY['CostRecalculated']::text[], NULL, NULL, NULL, 'a UUID'),
+        (90, 'target_occurred_at', 'timestamptz', ARRAY['CostRecalculated']::text[], ARRAY['CostRecalculated']::text[], NULL, '1970-01-01 00:00:00+00:00', '9999-01-01 00:00:00+00:00', 'a time with its zone, such as 2026-01-05T09:00:00Z, from 1970 to 9998'),
+        (91, 'old_cost_usd', 'numeric(38,12)', ARRAY['CostRecalculated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (92, 'new_cost_usd', 'numeric(38,12)', ARRAY['CostRecalculated']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (93, 'difference_usd', 'numeric(38,12)', ARRAY['CostRecalculated']::text[], ARRAY['CostRecalculated']::text[], NULL, '-1000000000000', '1000000000000', 'an amount from -1000000000000 to 1000000000000, a decimal of at most 12 places'),
+        (94, 'budget_id', 'uuid', ARRAY['BudgetExceeded']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'a UUID'),
+        (95, 'budget_scope', 'text', ARRAY['BudgetExceeded']::text[], ARRAY['BudgetExceeded']::text[], ARRAY['execution', 'workflow', 'agent', 'customer']::text[], NULL, NULL, 'execution, workflow, agent, customer'),
+        (96, 'budget_unit', 'text', ARRAY['BudgetExceeded']::text[], ARRAY['BudgetExceeded']::text[], ARRAY['usd', 'tokens']::text[], NULL, NULL, 'usd, tokens'),
+        (97, 'budget_period', 'text', ARRAY['BudgetExceeded']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (98, 'threshold_percent', 'integer', ARRAY['BudgetExceeded']::text[], ARRAY['BudgetExceeded']::text[], NULL, '0', '2147483647', 'a whole number from 0 to 2147483647'),
+        (99, 'limit_usd', 'numeric(38,12)', ARRAY['BudgetExceeded']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (100, 'total_usd', 'numeric(38,12)', ARRAY['BudgetExceeded']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'an amount from 0 to 1000000000000, a decimal of at most 12 places'),
+        (101, 'limit_tokens', 'bigint', ARRAY['BudgetExceeded']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (102, 'total_tokens', 'bigint', ARRAY['BudgetExceeded']::text[], ARRAY[]::text[], NULL, '0', '1000000000000', 'a whole number from 0 to 1000000000000'),
+        (103, 'artifact_id', 'uuid', ARRAY['ArtifactRecorded']::text[], ARRAY['ArtifactRecorded']::text[], NULL, NULL, NULL, 'a UUID'),
+        (104, 'artifact_type', 'text', ARRAY['ArtifactRecorded']::text[], ARRAY['ArtifactRecorded']::text[], ARRAY['report', 'config', 'log', 'chart', 'recommendation', 'metrics', 'alert', 'diagnostic']::text[], NULL, NULL, 'report, config, log, chart, recommendation, metrics, alert, diagnostic'),
+        (105, 'artifact_name', 'text', ARRAY['ArtifactRecorded']::text[], ARRAY['ArtifactRecorded']::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (106, 'uri', 'text', ARRAY['ArtifactRecorded']::text[], ARRAY['ArtifactRecorded']::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (107, 'size_bytes', 'bigint', ARRAY['ArtifactRecorded']::text[], ARRAY[]::text[], NULL, '0', '9223372036854775807', 'a whole number from 0 to 9223372036854775807'),
+        (108, 'content_type', 'text', ARRAY['ArtifactRecorded']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (109, 'sha256', 'text', ARRAY['ArtifactRecorded']::text[], ARRAY[]::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (110, 'log_level', 'text', ARRAY['LogRecorded']::text[], ARRAY['LogRecorded']::text[], ARRAY['debug', 'info', 'warning', 'error']::text[], NULL, NULL, 'debug, info, warning, error'),
+        (111, 'message', 'text', ARRAY['LogRecorded']::text[], ARRAY['LogRecorded']::text[], NULL, NULL, NULL, 'text of at least one character, without U+0000 and U+001F'),
+        (112, 'payload', 'json', NULL, ARRAY[]::text[], NULL, NULL, NULL, 'the JSON text of an object, without U+0000 and lone surrogates')
+$$;
+
+CREATE FUNCTION is_within(kind text, value json, minimum text, maximum text) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+-- Whether a JSON value reads as one of the column's type, within its bounds.
+DECLARE
+    written text := value #>> '{}';
+BEGIN
+    RETURN CASE kind
+        WHEN 'text' THEN json_typeof(value) = 'string' AND written <> '' AND strpos(written, chr(31)) = 0
+        WHEN 'uuid' THEN written::uuid IS NOT NULL
+        WHEN 'json' THEN jsonb_typeof(written::jsonb) = 'object'
+        WHEN 'timestamptz' THEN written::timestamptz >= minimum::timestamptz AND written::timestamptz < maximum::timestamptz
+        WHEN 'numeric(38,12)' THEN written::numeric BETWEEN minimum::numeric AND maximum::numeric
+        ELSE written::bigint BETWEEN minimum::bigint AND maximum::bigint
+    END;
+EXCEPTION WHEN data_exception THEN
+    RETURN false;
+END $$;
+
+CREATE FUNCTION value_fault(given json) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
+    -- The first column of an event that can't take what was given, its SQLSTATE before it; the words are those of the
+    -- catalogue's `row_fault`. Asked only once a value was refused: what is judged here costs more than an append.
+    SELECT CASE
+        WHEN f.missing THEN format('LG010 %s: is missing; allowed: %s', f.name, f.allowed)
+        WHEN f.foreign_to IS NOT NULL THEN format('LG010 %s: is no column of %s; leave it out', f.name, f.foreign_to)
+        WHEN f.kind = 'uuid' THEN format('LG012 %s: %s is not a UUID', f.name, f.shown)
+        ELSE format('%s %s: is %s; allowed: %s',
+            CASE f.kind WHEN 'timestamptz' THEN 'LG011' ELSE 'LG010' END, f.name, f.shown, f.allowed)
+    END
+    FROM (
+        SELECT
+            r.*,
+            coalesce(json_typeof(g.value), 'null') = 'null' AS missing,
+            CASE WHEN t.event_type <> ALL (r.types) THEN t.event_type END AS foreign_to,
+            CASE
+                WHEN g.value::text ~ '^"[^\\]*"$' THEN quote_literal(btrim(g.value::text, '"'))
+                WHEN json_typeof(g.value) = 'number' THEN trim_scale(g.value::text::numeric)::text
+                ELSE g.value::text
+            END AS shown,
+            g.value
+        FROM column_rules() r
+        CROSS JOIN (SELECT e.value #>> '{}' AS event_type FROM json_each(given) e WHERE e.key = 'event_type') t
+        LEFT JOIN json_each(given) g ON g.key = r.name
+    ) f
+    WHERE CASE
+        WHEN f.missing THEN (given ->> 'event_type') = ANY (f.required_by)
+        ELSE f.foreign_to IS NOT NULL OR NOT is_within(f.kind, f.value, f.minimum, f.maximum)
+            OR (f.value #>> '{}') <> ALL (f.vocabulary)
+    END
+    ORDER BY f.nth
+    LIMIT 1
+$$;
+
+CREATE FUNCTION refuse_values(events json[]) RETURNS void
+LANGUAGE plpgsql SET search_path = ledger, pg_temp AS $$
+-- Names the first value that no column takes; silent where it was something else that was refused.
+DECLARE
+    fault record;
+BEGIN
+    SELECT e.nth - 1 AS place, f.fault INTO fault
+    FROM unnest(events) WITH ORDINALITY AS e (given, nth)
+    CROSS JOIN LATERAL (
+        SELECT CASE json_typeof(e.given) WHEN 'object' THEN value_fault(e.given)
+            ELSE 'LG010 : is ' || e.given || '; allowed: an event or its row' END AS fault
+    ) f
+    WHERE f.fault IS NOT NULL
+    ORDER BY e.nth
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = left(fault.fault, 5),
+            MESSAGE = replace(format('events[%s].%s', fault.place, substr(fault.fault, 7)), '].:', ']:');
+    END IF;
+END $$;
+
+CREATE FUNCTION received(p_events json) RETURNS append_staging[]
+LANGUAGE plpgsql STABLE SET search_path = ledger, pg_temp AS $$
+-- The events of a request as rows.
+BEGIN
+    RETURN ARRAY(SELECT e FROM json_populate_recordset(NULL::append_staging, p_events) e);
+EXCEPTION WHEN data_exception THEN
+    IF json_typeof(p_events) <> 'array' THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG010', MESSAGE = format('events: is %s; allowed: a list of events', p_events);
+    END IF;
+    PERFORM refuse_values(ARRAY(SELECT json_array_elements(p_events)));
+    RAISE;
+END $$;
+
 CREATE FUNCTION begin_append() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
 -- What must hold before the first lock; answers the epoch.
@@ -438,11 +647,11 @@ BEGIN
             CASE
                 WHEN NOT j.known_type THEN format('event_type: %L is not known', j.event_type)
                 WHEN j.execution_id IS NULL THEN 'execution_id: is missing'
-                WHEN j.occurred_at IS NULL THEN 'occurred_at: is missing'
+                WHEN j.occurred_at IS NULL THEN 'LG011 occurred_at: is missing'
                 WHEN coalesce(j.event_version, 1) <> 1 THEN format('event_version: %s is not known; allowed: 1', j.event_version)
-                WHEN j.occurred_at < '1970-01-01 00:00:00Z' THEN 'occurred_at: is before 1970-01-01'
+                WHEN j.occurred_at < '1970-01-01 00:00:00Z' THEN 'LG011 occurred_at: is before 1970-01-01'
                 WHEN j.occurred_at > server_now + interval '5 minutes' THEN format(
-                    'occurred_at: %s is more than 5 minutes ahead of the server''s clock (%s)', j.occurred_at, server_now)
+                    'LG011 occurred_at: %s is more than 5 minutes ahead of the server''s clock (%s)', j.occurred_at, server_now)
                 WHEN j.pruned_at IS NOT NULL THEN
                     'LG008 execution_id: the execution was pruned and takes no event; open a new one whose parent_execution_id names it'
                 WHEN j.event_type = 'WorkflowCreated' AND (j.stored_execution OR j.nth > 1) THEN
@@ -701,6 +910,7 @@ DECLARE
     heads execution_heads[];
     budgeted boolean;
     ordered boolean;
+    breaches append_staging[] := '{}';
     prepared record;
     digests digested;
 BEGIN
@@ -718,15 +928,15 @@ BEGIN
             SELECT FROM workflow_executions x
             WHERE x.id = ANY (execution_ids) AND num_nonnulls(x.budget_usd, x.budget_tokens) > 0))
     THEN
-        given := given || budget_breaches(given);
+        breaches := coalesce(budget_breaches(given), '{}');
         types := types || 'BudgetExceeded'::text;
     END IF;
     SELECT p.* INTO prepared
-    FROM prepare_batch(p_epoch, pg_current_xact_id()::text::bigint, given, execution_ids, heads, p_history) p;
+    FROM prepare_batch(p_epoch, pg_current_xact_id()::text::bigint, given || breaches, execution_ids, heads, p_history) p;
     IF prepared.problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = left(prepared.problem, 5), MESSAGE = substr(prepared.problem, 7);
     END IF;
-    IF cardinality(given) <> coalesce(cardinality(prepared.stored), 0) THEN
+    IF cardinality(given) + cardinality(breaches) <> coalesce(cardinality(prepared.stored), 0) THEN
         RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'ordinal: each event of a batch needs one of its own';
     END IF;
     IF prepared.stored IS NULL THEN
@@ -766,6 +976,10 @@ BEGIN
 
     PERFORM project(prepared.moves, prepared.whole, types);
     RETURN cardinality(prepared.stored);
+-- Judged after the fact: the tables' own constraints have looked at every value once.
+EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+    PERFORM refuse_values(ARRAY(SELECT to_json(g) FROM unnest(given) g ORDER BY g.ordinal));
+    RAISE;
 END $$;
 
 CREATE FUNCTION append(
@@ -790,7 +1004,7 @@ DECLARE
     before bigint;
 BEGIN
     PERFORM pg_advisory_xact_lock(19524, stripe(p_execution_id));
-    SELECT array_agg(e) INTO given FROM json_populate_recordset(NULL::append_staging, p_events) e;
+    given := received(p_events);
     PERFORM refuse_foreign_drives(ARRAY[p_execution_id], given);
     PERFORM refuse_false_operators(given);
     SELECT k.* INTO known FROM append_keys k WHERE k.execution_id = p_execution_id AND k.key = p_idempotency_key;
@@ -1104,7 +1318,12 @@ BEGIN
             )
             SELECT
                 p.step_id, e.execution_id, p.parent_step_id, p.path, p.step_order, p.step_name, p.step_type::step_type,
-                p.agent_id, p.agent_name, p.template_step_id, coalesce(m.step_config, p.config),
+                -- What was deleted meanwhile is named by the event alone.
+                CASE WHEN NOT EXISTS (SELECT FROM forgotten_references f WHERE f.id = p.agent_id) THEN p.agent_id END,
+                p.agent_name,
+                CASE WHEN NOT EXISTS (SELECT FROM forgotten_references f WHERE f.id = p.template_step_id)
+                    THEN p.template_step_id END,
+                coalesce(m.step_config, p.config),
                 coalesce(m.status, 'pending')::step_status, coalesce(m.attempt, 1), p.max_attempts, m.started_at,
                 m.completed_at, m.input_data, m.output_data, m.user_input, m.tool_name, m.tool_parameters,
                 m.tool_result, m.error_message, m.error_details, m.child_execution_id, p.metadata
@@ -1150,8 +1369,9 @@ BEGIN
             estimated_cost, events
         )
         SELECT
-            e.call_id, e.execution_id, e.step_id, e.agent_id, e.agent_name, e.tool_name, e.attempt, e.operator_id,
-            e.occurred_at, coalesce(m.status, 'running')::call_status, m.ended_at, m.error_message, m.approved_by, m.model,
+            e.call_id, e.execution_id, e.step_id,
+            CASE WHEN NOT EXISTS (SELECT FROM forgotten_references f WHERE f.id = e.agent_id) THEN e.agent_id END,
+            e.agent_name, e.tool_name, e.attempt, e.operator_id, e.occurred_at, coalesce(m.status, 'running')::call_status, m.ended_at, m.error_message, m.approved_by, m.model,
             m.input_tokens, m.output_tokens, m.spent_tokens, m.total_cost, m.estimated_cost, last_items(m.events, 20)
         FROM unnest(moves) e
         JOIN call_moves(moves) m ON m.call_id = e.call_id
