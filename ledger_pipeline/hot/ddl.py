@@ -24,7 +24,7 @@ from ledger_pipeline.events.columns import Column, ColumnKind
 from ledger_pipeline.events.enums import DATABASE_ENUMS
 from ledger_pipeline.events.row_faults import COLUMN_RULES, ColumnRule
 from ledger_pipeline.events.states import RULES, ExecutionState, Rule
-from ledger_pipeline.hot.migrations.steps import SQL_FOLDER
+from ledger_pipeline.hot.migration_steps import SQL_FOLDER
 from ledger_pipeline.hot.payload_shape import payload_cases, step_types
 
 TEMPLATE_FOLDER = Path(__file__).parent / "sql"

@@ -3,7 +3,7 @@
 from alembic import op
 
 from ledger_pipeline.hot.downgrade import refuse_loss
-from ledger_pipeline.hot.migrations.steps import SQL_FOLDER, as_owner, replaced
+from ledger_pipeline.hot.migration_steps import SQL_FOLDER, as_owner, replaced
 
 revision = "0003"
 down_revision = "0002"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-SQL_FOLDER = Path(__file__).parent / "sql"
+SQL_FOLDER = Path(__file__).parent / "migrations" / "sql"
 _MADE = re.compile(r"^CREATE (FUNCTION|AGGREGATE|TYPE) (\w+)", re.MULTILINE)
 _DROPS = re.compile(r"^DROP .*;\n", re.MULTILINE)
 
