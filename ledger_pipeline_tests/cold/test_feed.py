@@ -1,11 +1,12 @@
 """The feed gives every event exactly once, in one order, whatever is appended or rolled meanwhile."""
 
 import threading
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from ledger_pipeline.cold.feed import Position, load_cursor, read_feed, store_cursor
+from ledger_pipeline.cold.feed import Position, Wanted, load_cursor, read_feed, store_cursor
 from ledger_pipeline.cold.reader import scan_events
 from ledger_pipeline.cold.roll import roll, roll_week
 from ledger_pipeline.errors import EpochMismatch
@@ -63,6 +64,31 @@ def test_a_consumer_may_stop_within_a_transaction(connection: Connection, settin
         assert read(connection, settings, cursor)[0] == places[stop + 1 :]
         roll(connection, settings, NOW)
         assert read(connection, settings, cursor)[0] == places[stop + 1 :]
+
+
+def test_a_consumer_may_want_some_types_and_weeks_up_to_where_another_stands(
+    connection: Connection, settings: Settings
+) -> None:
+    fill(connection, 3, seed=1)
+    _, cursor = read(connection, settings)
+    wanted = Wanted(("TokensUpdated",), MONDAY + timedelta(weeks=1))
+
+    def usage(until: Position | None) -> tuple[list[tuple[int, str]], set[str]]:
+        batches = list(read_feed(connection, settings.cold_dir, wanted=wanted, until=until).batches)
+        rows = [row for batch in batches for row in batch.to_pylist()]
+        assert all(row["week"] >= wanted.first_week for row in rows)
+        return [(row["tx"], row["event_id"]) for row in rows], {row["event_type"] for row in rows}
+
+    hot, types = usage(None)
+    assert (len(hot), types) == (3, {"TokensUpdated"})
+    fill(connection, 4, seed=2)
+    assert usage(cursor) == (hot, types)
+    assert len(usage(None)[0]) == 7
+    roll_week(connection, settings, MONDAY, NOW)
+    assert usage(cursor) == (hot, types)
+    roll(connection, settings, NOW)
+    assert usage(cursor) == (hot, types)
+    assert len(usage(None)[0]) == 7
 
 
 def test_epochs_follow_each_other(connection: Connection, settings: Settings) -> None:
