@@ -18,7 +18,7 @@ from ledger_pipeline.events.states import RULES
 
 __all__ = ["FOLD_COLUMNS", "REDUCER_VERSION", "ExecutionState", "fold", "fold_all", "initial", "parse_json"]
 
-REDUCER_VERSION = 1
+REDUCER_VERSION = 2
 """Raised by every change that gives another state or another state text: snapshots of other versions are ignored."""
 
 FOLD_COLUMNS: tuple[str, ...] = (
@@ -85,7 +85,8 @@ def _payload(draft: Draft, row: EventRow) -> Payload:
     if text == "{}":
         return {}
     try:
-        value = parse_json(text, MAX_DEPTH)
+        # Deeper than an append takes: what was stored before there was that bound is read as well.
+        value = parse_json(text)
     except ValueError as error:
         draft.problem(row, f"its payload can't be read: {error}")
         return {}

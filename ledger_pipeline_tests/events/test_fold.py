@@ -361,3 +361,13 @@ def test_log_rows_are_those_of_the_events() -> None:
 def test_the_diagram_in_the_docs_is_current(pytestconfig: pytest.Config) -> None:
     document = pytestconfig.rootpath / "docs" / "state-machine.md"
     assert document.read_text() == state_machine_document(), "write state_machine_document() to docs/state-machine.md"
+
+
+@pytest.mark.mission("A9")
+@pytest.mark.parametrize("levels", [201, 230])
+def test_a_payload_of_before_there_was_a_bound_is_read_as_well(levels: int) -> None:
+    stored = rows(created(), ("WorkflowStarted", {}), dispatched(), completed())
+    stored[-1]["payload"] = '{"output":' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+    state = fold_all(initial(), stored)
+    assert state.problems == ()
+    assert state_text(state).count("[" * (levels - 1)) == 2  # of the step and of the context

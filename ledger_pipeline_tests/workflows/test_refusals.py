@@ -10,11 +10,11 @@ import pytest
 
 from ledger_pipeline import Ledger
 from ledger_pipeline.errors import (
-    AppendRefused,
     InvalidDefinition,
     InvalidInput,
     InvalidReference,
     InvalidTemplate,
+    InvalidTime,
     InvalidTransition,
     LedgerError,
     NotFound,
@@ -143,12 +143,12 @@ def execution_id(workflows: Workflows) -> UUID:
         (InvalidInput, "WorkflowFailed: error_message", lambda w, e: w.fail(e, "")),
         (InvalidInput, "WorkflowTimedOut: limit_seconds", lambda w, e: w.time_out(e, -1)),
         (
-            InvalidInput,
-            "StepCompleted: occurred_at: .* timezone",
+            InvalidTime,
+            "^at: is .*; allowed: a datetime with its time zone",
             lambda w, e: w.complete_step(e, "first", at=datetime(2026, 1, 1)),
         ),
         (
-            AppendRefused,
+            InvalidTime,
             "occurred_at: .* ahead of the server's clock",
             lambda w, e: w.complete_step(e, "first", at=datetime.now(UTC) + timedelta(hours=1)),
         ),
