@@ -41,7 +41,7 @@ class PriceBook:
             best = min(sources.keys() - {ADMIN}, key=place_of, default="")
             self._models[model] = ModelPrices(sources.get(best, ()), sources.get(ADMIN, ()))
         self._names = ModelNames(
-            (rule for source in ranked for rule in rules.get(source, ())),
+            (rules.get(source, ()) for source in ranked),
             (model for model, sources in by_model.items() if ADMIN in sources),
         )
         self._resolved: dict[tuple[str | None, str], ResolvedModel] = {}

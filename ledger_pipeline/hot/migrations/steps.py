@@ -26,6 +26,7 @@ def replaced(old: Path, new: Path) -> str:
     """Drops the functions that one file made and makes those of another, with the rights of the roles."""
     made = reversed(_MADE.findall(old.read_text()))
     drops = [
-        f"DROP AGGREGATE {name}(bytea, bytea);" if kind == "AGGREGATE" else f"DROP {kind} {name};" for kind, name in made
+        f"DROP AGGREGATE {name}(bytea, bytea);" if kind == "AGGREGATE" else f"DROP {kind} {name};"
+        for kind, name in made
     ]
     return "\n".join(drops) + "\n\n" + _DROPS.sub("", new.read_text())
