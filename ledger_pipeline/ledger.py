@@ -325,7 +325,7 @@ class Ledger:
         from ledger_pipeline.pricing.sources import configured_sources
         from ledger_pipeline.pricing.sync import sync
 
-        result = sync(self.connection, configured_sources(self.settings.price_sources), now)
+        result = sync(self.connection, configured_sources(self.settings.price_sources, self.settings.prices_dir), now)
         self._book = None
         return result
 

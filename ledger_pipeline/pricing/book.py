@@ -18,6 +18,9 @@ from ledger_pipeline.pricing.prices import ADMIN, ANY, EARLIEST, STANDARD, Booke
 from ledger_pipeline.pricing.rates import ModelPrices, RateCard
 from ledger_pipeline.pricing.sources.source import NameRule, PriceCatalogue, RuleKind
 
+LOCK = (0x4C44, 2004)
+"""Advisory lock of the price book: one writer at a time."""
+
 
 class PriceBook:
     """All prices and naming rules as known at one instant; immutable, so its answers may be kept."""

@@ -12,15 +12,14 @@ from psycopg import Connection
 
 from ledger_pipeline.arguments import text_of
 from ledger_pipeline.errors import InvalidInput, NotFound
+from ledger_pipeline.events.columns import MAX_TOKENS
 from ledger_pipeline.hot.acting import acting
-from ledger_pipeline.pricing.book import load_book, read_sql
+from ledger_pipeline.pricing.book import LOCK, load_book, read_sql
 from ledger_pipeline.pricing.prices import ANY, FALLBACKS, REQUESTS, STANDARD, PriceKey, quantized_rate
-from ledger_pipeline.pricing.sync import LOCK
 
 PRICED_KINDS: tuple[str, ...] = (*FALLBACKS, REQUESTS)
 """The usage kinds that a price may be for."""
 
-MAX_CONTEXT_TIER = 10**12
 _DAILY_WINDOW = re.compile("([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
@@ -145,10 +144,8 @@ def _book(
 
 def _key(conn: Connection[dict[str, Any]], variant: Variant) -> PriceKey:
     """The key of the variant's prices, its usage kind still empty."""
-    if not 0 <= variant.context_tier <= MAX_CONTEXT_TIER:
-        raise InvalidInput(
-            f"context tier: {variant.context_tier} is no number of tokens; allowed: 0 to {MAX_CONTEXT_TIER}"
-        )
+    if not 0 <= variant.context_tier <= MAX_TOKENS:
+        raise InvalidInput(f"context tier: {variant.context_tier} is no number of tokens; allowed: 0 to {MAX_TOKENS}")
     if variant.daily_window != ANY and not _DAILY_WINDOW.fullmatch(variant.daily_window):
         raise InvalidInput(
             f"daily window: {variant.daily_window!r} is no part of a day; allowed: HH:MM-HH:MM in UTC, or {ANY}"

@@ -1,4 +1,4 @@
-"""`prices set`, `withdraw`, `sync`: what changes the price book."""
+"""`prices set`, `withdraw`, `sync`, `reviews`, `accept`: what changes the price book."""
 
 import getpass
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ledger_pipeline.cli.output import echo_json
+from ledger_pipeline.cli.output import echo_json, echo_table
 from ledger_pipeline.cli.parameters import AwareTime, example, json_option, now_option
 
 if TYPE_CHECKING:
@@ -191,4 +191,49 @@ def sync(now: datetime, as_json: bool) -> int:
         for source in result.sources:
             counts = ", ".join(f"{source.count(change):,} {change}" for change in ("new", "changed", "withdrawn"))
             click.echo(f"{source.source} {source.version}: {source.error or f'{source.status}, {counts}'}")
+            for fault in source.faults:
+                click.echo(f"  no price: {fault}")
+            for held in source.held:
+                click.echo(f"  held for review: {held.provider}/{held.model}: {'; '.join(held.jumps)}")
     return 1 if any(source.status == "failed" for source in result.sources) else 0
+
+
+@click.command(epilog=example("ledger-pipeline prices reviews"))
+@json_option
+def reviews(as_json: bool) -> None:
+    """List the prices that jumped more than tenfold: they are not booked until they are accepted."""
+    from ledger_pipeline.ledger import Ledger
+    from ledger_pipeline.pricing.reviews import open_reviews
+
+    with Ledger.open() as ledger:
+        waiting = open_reviews(ledger.connection)
+    if as_json:
+        echo_json(waiting)
+        return
+    rows = [(one.source, one.provider, one.model, "; ".join(one.jumps), one.seen_at) for one in waiting]
+    echo_table(("source", "provider", "model", "jumps", "seen at"), rows)
+
+
+@click.command(
+    epilog=example(
+        "ledger-pipeline prices accept --source litellm --provider openai --model gpt-4o --reason 'announced'"
+    )
+)
+@click.option("--source", required=True, metavar="S", help="Price source, as `prices reviews` names it.")
+@click.option("--provider", required=True, metavar="P", help="Provider, as `prices reviews` names it.")
+@click.option("--model", required=True, metavar="M", help="Model, as `prices reviews` names it.")
+@_decided
+@json_option
+def accept(source: str, provider: str, model: str, reason: str, operator: str, as_json: bool) -> None:
+    """Book the prices of a model that were held for review."""
+    from ledger_pipeline.ledger import Ledger
+    from ledger_pipeline.pricing import reviews
+
+    with Ledger.open() as ledger:
+        changes = reviews.accept(
+            ledger.connection, source, provider, model, reason=reason, operator=operator, now=datetime.now(UTC)
+        )
+    if as_json:
+        echo_json(changes)
+    else:
+        click.echo(f"{provider}/{model} of {source}: {len(changes):,} prices booked")
