@@ -151,6 +151,14 @@ def is_booked(conn: Connection[dict[str, Any]], catalogue: PriceCatalogue) -> bo
     return row is not None and bytes(row["content_hash"]) == catalogue.content_hash
 
 
+def last_good_readings(conn: Connection[dict[str, Any]]) -> dict[str, datetime]:
+    """When each source was last read well."""
+    rows = conn.execute(
+        "SELECT source, max(fetched_at) AS fetched_at FROM price_sources WHERE status <> 'failed' GROUP BY source"
+    )
+    return {row["source"]: row["fetched_at"] for row in rows}
+
+
 def book_prices(
     conn: Connection[dict[str, Any]], catalogue: PriceCatalogue, now: datetime, since: datetime | None = None
 ) -> tuple[PriceChange, ...]:

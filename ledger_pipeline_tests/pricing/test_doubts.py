@@ -137,7 +137,7 @@ def test_a_priced_model_that_is_listed_at_nothing_keeps_its_price_and_is_named(c
 
 
 def test_a_kind_of_price_that_vanishes_from_most_models_fails_the_source(connection: Connection) -> None:
-    models = {name: "1" for name in "abcde"}
+    models = dict.fromkeys("abcde", "1")
     read(connection, Source(models, kinds=("input", "output")), MARCH)
     status = read(connection, Source(models | {"a": "2"}), APRIL)
     assert status.status == "failed"

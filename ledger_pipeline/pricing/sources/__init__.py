@@ -45,11 +45,20 @@ SOURCES: dict[str, Callable[[Path, str | None], PriceSource]] = {
 """How to open each source, by its name: with the folder of last good copies, and a URL other than its own."""
 
 
+def source_names(setting: str) -> list[str]:
+    """The names in a setting of price sources, best first; raises InvalidInput for an unknown or repeated one."""
+    return [name for name, _ in _entries(setting)]
+
+
 def configured_sources(setting: str, copies: Path) -> list[PriceSource]:
     """The sources of a comma-separated setting, `name` or `name=URL`, best first; copies are kept in the folder.
 
     Raises InvalidInput for an unknown or repeated name.
     """
+    return [SOURCES[name](copies, url) for name, url in _entries(setting)]
+
+
+def _entries(setting: str) -> list[tuple[str, str | None]]:
     entries = [entry.strip().partition("=") for entry in setting.split(",") if entry.strip()]
     names = [name for name, _, _ in entries]
     for name in names:
@@ -57,4 +66,4 @@ def configured_sources(setting: str, copies: Path) -> list[PriceSource]:
             raise InvalidInput(f"LEDGER_PRICE_SOURCES: {name!r} is not known; allowed: {', '.join(SOURCES)}")
     if not names or len(set(names)) < len(names):
         raise InvalidInput("LEDGER_PRICE_SOURCES: name at least one price source, and each only once")
-    return [SOURCES[name](copies, url or None) for name, _, url in entries]
+    return [(name, url or None) for name, _, url in entries]
