@@ -18,7 +18,7 @@ from ledger_pipeline.defs.prune import pruned_executions
 from ledger_pipeline.defs.resources import LedgerResource
 from ledger_pipeline.defs.run_log import NAME, lines
 from ledger_pipeline.defs.snapshots import execution_snapshots
-from ledger_pipeline.defs.unpriced import every_model_is_priced
+from ledger_pipeline.defs.unpriced import costs_are_as_known_now, every_model_is_priced
 
 defs = dg.Definitions(
     assets=[
@@ -36,6 +36,7 @@ defs = dg.Definitions(
         newest_expected_week_is_rolled,
         every_file_of_the_manifest_is_whole,
         every_model_is_priced,
+        costs_are_as_known_now,
         every_source_is_fresh,
         sources_agree,
     ],

@@ -9,8 +9,12 @@ whole 10^-12 USD.
 # pyright: reportUnknownParameterType=false
 # ruff: noqa: S608  names of columns are our own
 
-from collections.abc import Iterable
+import os
+import tempfile
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -59,6 +63,10 @@ def _pico(kind: str) -> str:
     """ROUND_HALF_UP(count × rate / 10^6) where the bucket is charged; exact: below 2 × 10^12 × 10^21."""
     product = f"2 * CAST(call.{COUNTS[kind]} AS HUGEINT) * CAST(segment.{kind}_rate AS HUGEINT)"
     return f"CASE WHEN {_charged(kind)} THEN ({product} + {MILLION}) // {2 * MILLION} END AS {kind}_pico"
+
+
+def _component(kind: str) -> str:
+    return f"CAST(CASE WHEN reason IS NULL THEN {kind}_pico END AS DECIMAL(38, 0)) AS {COST_COLUMNS[kind]}"
 
 
 _ANY_WITHOUT_RATE = " OR ".join(f"(call.{COUNTS[kind]} > 0 AND segment.{kind}_rate IS NULL)" for kind in USAGE_KINDS)
@@ -113,7 +121,7 @@ SELECT
     serving_provider AS provider,
     priced_model,
     CASE WHEN reason IS NULL THEN context_tier END AS context_tier,
-    {", ".join(f"CAST(CASE WHEN reason IS NULL THEN {kind}_pico END AS DECIMAL(38, 0)) AS {COST_COLUMNS[kind]}" for kind in COUNTS)},
+    {", ".join(map(_component, COUNTS))},
     CAST(CASE WHEN reason IS NULL THEN total_pico END AS DECIMAL(38, 0)) AS cost_usd,
     CAST(
         CASE WHEN reason IS NOT NULL THEN tokens * CAST({int(ESTIMATED_USD_PER_TOKEN * PICO_USD)} AS HUGEINT) END
@@ -125,25 +133,33 @@ ORDER BY nth
 """
 
 
+@contextmanager
+def computing() -> Generator[duckdb.DuckDBPyConnection]:
+    """A DuckDB in memory, in UTC; what does not fit spills into the system's folder of temporary files."""
+    spill = Path(tempfile.gettempdir()) / f"ledger-costs-{os.getuid()}-{os.getpid()}"
+    connection = duckdb.connect(":memory:", config={"temp_directory": str(spill)})
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
 def cost_calls(book: PriceBook, calls: pa.Table) -> pa.Table:
     """What each call costs as the book knows it, row by row in the order of `calls`.
 
     `provider` is who serves it, `priced_model` the book's `provider/model`; a cost in USD for each bucket that is
     charged and their sum, or an estimate and the reason.
     """
-    connection = duckdb.connect(":memory:")
-    try:
-        connection.execute("SET TimeZone = 'UTC'")
+    with computing() as connection:
         numbered = calls.select(CALL_COLUMNS).append_column("nth", pa.array(range(len(calls)), pa.int64()))
         connection.register("calls", numbered)
         variants = connection.execute(f"SELECT DISTINCT {', '.join(VARIANT)} FROM calls").fetchall()
         rows = [row for variant in variants for row in _segments(book, *variant)]
         connection.register("segments", pa.Table.from_pylist(rows, _SEGMENTS))
         found = connection.sql(_COSTED).to_arrow_table()
-    finally:
-        connection.close()
     if len(found) != len(calls):
-        raise AssertionError(f"{len(calls)} calls have {len(found)} costs: the segments of a rate card are not disjoint")
+        raise AssertionError(f"{len(calls)} calls have {len(found)} costs: segments of rate cards overlap or have gaps")
     return pa.table({name: _in_usd(name, found.column(name)) for name in found.column_names if name != "nth"})
 
 

@@ -19,7 +19,7 @@ KEY = PriceKey("acme", "m", STANDARD, ANY, 0, ANY, "input")
 def book(connection: Connection, rank: int, source: str, rate: str, key: PriceKey = KEY, alias: str = "") -> None:
     match = {"or": [{"equals": key.model}, {"equals": alias or key.model}]}
     rules = (NameRule(RuleKind.MODEL, match, key.provider, key.model),)
-    catalogue = PriceCatalogue(source, "1", True, (Price(key, EARLIEST, Decimal(rate)),), rules)
+    catalogue = PriceCatalogue(source, "1", dated=True, prices=(Price(key, EARLIEST, Decimal(rate)),), rules=rules)
     book_catalogue(connection, catalogue, rank, NOW)
 
 

@@ -1,6 +1,5 @@
 """`prices set`, `withdraw`, `sync`, `reviews`, `accept`: what changes the price book."""
 
-import getpass
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ledger_pipeline.cli.output import echo_json, echo_table
-from ledger_pipeline.cli.parameters import AwareTime, example, json_option, now_option
+from ledger_pipeline.cli.parameters import AwareTime, example, json_option, now_option, operator_option
 
 if TYPE_CHECKING:
     from ledger_pipeline.pricing.by_hand import SetPrice
@@ -37,19 +36,11 @@ class KindRate(click.ParamType["tuple[str, Decimal | None]"]):
             self.fail(f"{rate!r} is no number of USD per million: write it as input=3.75, or input=none", param, ctx)
 
 
-def _os_user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return None
-
-
 def _decided(function: Callable[..., Any]) -> Callable[..., Any]:
     """Who decides and why; both go into `admin_log`."""
-    function = click.option(
-        "--operator", default=_os_user, required=True, show_default="the login", metavar="WHO", help="Who decides."
-    )(function)
-    return click.option("--reason", required=True, metavar="WHY", help="Why; kept with the price.")(function)
+    return click.option("--reason", required=True, metavar="WHY", help="Why; kept with the price.")(
+        operator_option(function)
+    )
 
 
 def _variant(function: Callable[..., Any]) -> Callable[..., Any]:

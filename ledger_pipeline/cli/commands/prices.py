@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from ledger_pipeline.cli.commands.price_changes import accept, reviews, set_, sync, withdraw
+from ledger_pipeline.cli.commands.repricing import reprice
 from ledger_pipeline.cli.output import echo_json, echo_renderable
 from ledger_pipeline.cli.parameters import AwareTime, example, json_option
 
@@ -87,5 +88,5 @@ def cost(
         echo_renderable(cost_table(answer))
 
 
-for _command in (set_, withdraw, sync, reviews, accept):
+for _command in (set_, withdraw, sync, reviews, accept, reprice):
     prices.add_command(_command)

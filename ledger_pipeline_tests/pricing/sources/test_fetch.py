@@ -24,7 +24,7 @@ def read(web: Web, served: WebServer, refuse: bytes = b"bad") -> tuple[bytes, st
         if body == refuse:
             raise LedgerError("no catalogue")
         seen.append((body, version))
-        return PriceCatalogue("s", version, False, (), ())
+        return PriceCatalogue("s", version, dated=False, prices=(), rules=())
 
     web.read("s", served.url, NOW, catalogue_of)
     return seen[0]
@@ -118,5 +118,5 @@ def test_a_server_that_is_not_there_is_named_as_a_failed_connection(web: Web, se
     with pytest.raises(SourceUnreadable, match="the connection failed"):
         read(web, served)
     served.url = "prices.json"
-    with pytest.raises(SourceUnreadable, match="cannot be asked|the connection failed"):
+    with pytest.raises(SourceUnreadable, match=r"cannot be asked|the connection failed"):
         read(web, served)
