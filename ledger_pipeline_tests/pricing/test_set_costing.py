@@ -29,8 +29,12 @@ KINDS = (*COUNTS,)
 def table(calls: list[Usage]) -> pa.Table:
     rows = [
         {
-            **{"provider": call.provider, "model": call.model, "service_tier": call.service_tier},
-            **{"region": call.region, "occurred_at": call.time, "requests": call.requests},
+            "provider": call.provider,
+            "model": call.model,
+            "service_tier": call.service_tier,
+            "region": call.region,
+            "occurred_at": call.time,
+            "requests": call.requests,
             **{f"{kind}_tokens": count for kind, count in zip(USAGE_KINDS, call.tokens, strict=True)},
         }
         for call in calls
