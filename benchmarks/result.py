@@ -19,9 +19,9 @@ class Result:
         return self.target is not None and self.ratio < self.target
 
 
-def print_table(title: str, results: Iterable[Result]) -> None:
+def print_table(title: str, results: Iterable[Result], baseline: str = "× COPY") -> None:
     """Prints the lines under a title."""
-    print(f"{title:34}{'rows/s':>12}{'× COPY':>10}{'target':>10}")  # noqa: T201
+    print(f"{title:34}{'rows/s':>12}{baseline:>10}{'target':>10}")  # noqa: T201
     for result in results:
         target = "" if result.target is None else f"≥ {result.target}"
         missed = "  missed" if result.missed else ""

@@ -2,16 +2,20 @@
 
 import sys
 
-from benchmarks import append, roll
+from benchmarks import append, pricing, roll
 from benchmarks.result import print_table
 
 
 def main() -> int:
     """Prints the tables; the exit code."""
     missed = False
-    for title, measure in (("append", append.run), ("roll", roll.run)):
+    for title, measure, baseline in (
+        ("append", append.run, "× COPY"),
+        ("roll", roll.run, "× COPY"),
+        ("costing", pricing.run, "× loop"),
+    ):
         results = measure()
-        print_table(title, results)
+        print_table(title, results, baseline)
         missed = missed or any(result.missed for result in results)
     return 1 if missed else 0
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ledger_pipeline.queries.answers import Queries
     from ledger_pipeline.replay.check_projections import ProjectionReport
     from ledger_pipeline.replay.rebuild_projections import Rebuilt
+    from ledger_pipeline.replay.repricing import Repriced
     from ledger_pipeline.replay.verify import Report
     from ledger_pipeline.templates import Templates
     from ledger_pipeline.workflows.workflows import Workflows
@@ -341,9 +342,40 @@ class Ledger:
         from ledger_pipeline.pricing.sources import configured_sources
         from ledger_pipeline.pricing.sync import sync
 
-        result = sync(self.connection, configured_sources(self.settings.price_sources), now)
+        result = sync(self.connection, configured_sources(self.settings.price_sources, self.settings.prices_dir), now)
         self._book = None
         return result
+
+    def reprice(
+        self,
+        now: datetime,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        models: Sequence[str] = (),
+        *,
+        apply: bool = False,
+        reason: str | None = None,
+        operator: str | None = None,
+    ) -> "Repriced":
+        """What calls of a time and of models cost as known now, beside what the ledger says so far.
+
+        Applied, the differences are stored as an execution of its own; what it corrected is not corrected again.
+        Raises InvalidInput when an application has no reason or no operator.
+        """
+        from ledger_pipeline.pricing.repricing import Selection
+        from ledger_pipeline.replay.repricing import reprice
+
+        with self._session() as working:
+            return reprice(
+                working,
+                self._session,
+                self.settings.cold_dir,
+                Selection(start, end, tuple(models)),
+                now,
+                apply=apply,
+                reason=reason,
+                operator=operator,
+            )
 
     def snapshot(self, now: datetime, progress: Callable[..., None] | None = None) -> Any:
         """Takes the state snapshots that are due."""

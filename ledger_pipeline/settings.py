@@ -33,7 +33,9 @@ class Settings(BaseSettings):
         default=10, description="Events of an execution between two state snapshots."
     )
     price_sources: str = Field(
-        default="genai-prices", description="Comma-separated price sources of the daily sync, best first."
+        default="genai-prices",
+        description="Comma-separated price sources of the daily sync, best first: `genai-prices` (embedded, offline), "
+        "`litellm`, `models.dev`, `openrouter`; `name=URL` reads one from a mirror.",
     )
     notes_dir: Path | None = Field(
         default=None, description="Folder of signed checkpoint notes; unset: `notes/` under the home."
@@ -71,6 +73,11 @@ class Settings(BaseSettings):
     def marts_dir(self) -> Path:
         """Folder of the mart builds and of the `current.duckdb` link."""
         return self.home / "marts"
+
+    @property
+    def prices_dir(self) -> Path:
+        """Folder of the last good copy of each price source that is read over HTTP."""
+        return self.home / "prices"
 
     @property
     def postgres_dir(self) -> Path:

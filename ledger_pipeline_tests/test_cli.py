@@ -219,6 +219,38 @@ def test_prices_cost_of_an_unknown_model_is_an_estimate_and_no_cost(cli: Command
     assert Decimal(answer.data["estimated_cost_usd"]) == Decimal(1)
 
 
+@pytest.mark.mission("A12")
+def test_a_price_is_set_and_withdrawn_without_a_deployment(cli: CommandLine) -> None:
+    start = "2025-01-01T00:00:00Z"
+    decided = ("--valid-from", start, "--reason", "our contract", "--operator", "ada")
+    rates = ("--rate", "input=1.25", "--rate", "output=5")
+    answer = cli("prices", "set", "--provider", "acme", "--model", "in-house", *rates, *decided)
+    assert answer.out.splitlines()[0] == "acme/in-house input: 1.25 USD per million from 2025-01-01 00:00:00 UTC on"
+    call = ("prices", "cost", "--model", "in-house", "--input", 10**6, "--output", 0, "--json")
+    assert cli(*call).data["total_cost_usd"] == "1.25"
+    assert cli(*call, "--known-at", "2025-06-01T00:00:00Z").data["status"] == "unpriced"
+    (listed, _) = cli("prices", "list", "--provider", "acme", "--json").data
+    assert (listed["source"], listed["operator_id"], listed["reason"]) == ("admin", "ada", "our contract")
+    assert cli("prices", "withdraw", "--provider", "acme", "--model", "in-house", *decided).code == 0
+    assert cli(*call).data["status"] == "unpriced"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (("--rate", "input=cheap"), "'cheap' is no number"),
+        (("--rate", "input"), "'input' names no rate"),
+        (("--rate", "input=1", "--rate", "input=2"), "twice"),
+        (("--rate", "input=-1"), "is no price"),
+        (("--rate", "inputs=1"), "allowed: input, cache_read"),
+    ],
+)
+def test_a_rate_that_is_none_is_refused(cli: CommandLine, wrong: tuple[str, ...], message: str) -> None:
+    answer = cli("prices", "set", "--provider", "acme", "--model", "m", "--reason", "r", "--operator", "o", *wrong)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+
+
 def test_prices_list_filters(cli: CommandLine) -> None:
     prices = cli("prices", "list", "--provider", "openai", "--model", "gpt-4o", "--json").data
     assert prices

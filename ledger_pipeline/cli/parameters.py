@@ -1,5 +1,6 @@
 """The kinds of values that options and arguments take, and the options that several commands share."""
 
+import getpass
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -71,6 +72,20 @@ def now_option(function: Callable[..., Any]) -> Callable[..., Any]:
         show_default="the clock",
         metavar="T",
         help="Time that counts as now, with its offset.",
+    )(function)
+
+
+def _login() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return None
+
+
+def operator_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--operator WHO`: who does it, kept on record."""
+    return click.option(
+        "--operator", default=_login, required=True, show_default="the login", metavar="WHO", help="Who does it."
     )(function)
 
 

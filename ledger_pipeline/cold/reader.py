@@ -3,9 +3,9 @@
 # pyarrow has no type stubs.
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -110,35 +110,55 @@ def execution_events(
     return _gapless(_cold_then_hot(cold, cold_dir, execution_id, after, hot), execution_id, after, last)
 
 
-def scan_events(connection: Connection, cold_dir: Path, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+def scan_events(
+    connection: Connection,
+    cold_dir: Path,
+    batch_rows: int = _BATCH_ROWS,
+    *,
+    event_types: Collection[str] | None = None,
+    from_week: date | None = None,
+) -> Iterator[pa.RecordBatch]:
     """All events of one instant, once each, as batches of `ARROW_SCHEMA`: weeks ascending, in each by execution and
     sequence, so that every execution's events come in their order. Inside an `open_read`, those of its snapshot.
+
+    Only those of some types, and of a week and later ones, where that is asked for.
     """
     spool = Spool()
+    earliest = from_week or date.min
     try:
         with open_read(connection):
-            cold = committed_weeks(connection)
+            cold = [week for week in committed_weeks(connection) if week.week >= earliest]
             weeks = connection.execute("SELECT week FROM hot_weeks('infinity') AS week ORDER BY week").fetchall()
             exported = connection.execute("SELECT pg_export_snapshot() AS id").fetchone()
             assert exported is not None
             if weeks:
                 with hot_rows(connection, exported["id"]) as hot:
                     for row in weeks:
+                        if row["week"] < earliest:
+                            continue
                         of_week = sql.SQL("week = {}").format(sql.Literal(row["week"]))
-                        spool.add_table(in_order(hot.parts(types_present(connection, of_week), of_week)))
+                        present = types_present(connection, of_week)
+                        wanted = [name for name in present if event_types is None or name in event_types]
+                        spool.add_table(in_order(hot.parts(wanted, of_week)))
     except BaseException:
         spool.close()
         raise
-    return _cold_then_spool(cold, cold_dir, spool, batch_rows)
+    return _cold_then_spool(cold, cold_dir, spool, batch_rows, event_types)
 
 
 def _cold_then_spool(
-    cold: list[RolledWeekRow], cold_dir: Path, spool: Spool, batch_rows: int
+    cold: list[RolledWeekRow],
+    cold_dir: Path,
+    spool: Spool,
+    batch_rows: int,
+    event_types: Collection[str] | None,
 ) -> Iterator[pa.RecordBatch]:
+    wanted = None if event_types is None else pa.array(sorted(event_types), pa.string())
     with spool:
         for week in cold:
             for file in week.files:
-                yield from read_file(cold_dir, file, batch_rows)
+                for batch in read_file(cold_dir, file, batch_rows):
+                    yield batch if wanted is None else batch.filter(pc.is_in(batch.column("event_type"), wanted))
         yield from spool.batches()
 
 

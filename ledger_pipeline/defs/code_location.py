@@ -14,12 +14,12 @@ from ledger_pipeline.defs.due_weeks import (
 from ledger_pipeline.defs.events import workflow_events
 from ledger_pipeline.defs.limits import limits_sensor
 from ledger_pipeline.defs.marts import mart_build
-from ledger_pipeline.defs.prices import model_prices, price_sources
+from ledger_pipeline.defs.prices import every_source_is_fresh, model_prices, price_sources, sources_agree
 from ledger_pipeline.defs.prune import pruned_executions
 from ledger_pipeline.defs.resources import LedgerResource
 from ledger_pipeline.defs.run_log import NAME, lines
 from ledger_pipeline.defs.snapshots import execution_snapshots
-from ledger_pipeline.defs.unpriced import every_model_is_priced
+from ledger_pipeline.defs.unpriced import costs_are_as_known_now, every_model_is_priced
 
 defs = dg.Definitions(
     assets=[
@@ -37,6 +37,9 @@ defs = dg.Definitions(
         newest_expected_week_is_rolled,
         every_file_of_the_manifest_is_whole,
         every_model_is_priced,
+        costs_are_as_known_now,
+        every_source_is_fresh,
+        sources_agree,
     ],
     jobs=[daily],
     schedules=[daily_schedule],

@@ -10,10 +10,10 @@ from ledger_pipeline.defs.due_weeks import (
     newest_expected_week_is_rolled,
 )
 from ledger_pipeline.defs.marts import mart_build
-from ledger_pipeline.defs.prices import model_prices
+from ledger_pipeline.defs.prices import every_source_is_fresh, model_prices, sources_agree
 from ledger_pipeline.defs.prune import pruned_executions
 from ledger_pipeline.defs.snapshots import execution_snapshots
-from ledger_pipeline.defs.unpriced import every_model_is_priced
+from ledger_pipeline.defs.unpriced import costs_are_as_known_now, every_model_is_priced
 
 JOB = "daily"
 
@@ -25,6 +25,9 @@ daily = dg.define_asset_job(
         newest_expected_week_is_rolled,
         every_file_of_the_manifest_is_whole,
         every_model_is_priced,
+        costs_are_as_known_now,
+        every_source_is_fresh,
+        sources_agree,
     ),
     description="Syncs the price book, snapshots executions, rolls the weeks that are due to the event archive, "
     "builds and publishes the marts, and prunes executions where that is set. "

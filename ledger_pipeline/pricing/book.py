@@ -5,7 +5,7 @@ The answer at (T, K): of each `valid_from` the latest row known at K, withdrawn 
 lists a model prices all of it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, LiteralString, cast
@@ -15,8 +15,11 @@ from psycopg import Connection
 
 from ledger_pipeline.pricing.names import ModelNames, ResolvedModel, UnpricedReason
 from ledger_pipeline.pricing.prices import ADMIN, ANY, EARLIEST, STANDARD, BookedPrice, PriceKey
-from ledger_pipeline.pricing.rates import ModelPrices, RateCard
+from ledger_pipeline.pricing.rates import ModelPrices, RateCard, Segment
 from ledger_pipeline.pricing.sources.source import NameRule, PriceCatalogue, RuleKind
+
+LOCK = (0x4C44, 2004)
+"""Advisory lock of the price book: one writer at a time."""
 
 
 class PriceBook:
@@ -41,7 +44,7 @@ class PriceBook:
             best = min(sources.keys() - {ADMIN}, key=place_of, default="")
             self._models[model] = ModelPrices(sources.get(best, ()), sources.get(ADMIN, ()))
         self._names = ModelNames(
-            (rule for source in ranked for rule in rules.get(source, ())),
+            (rules.get(source, ()) for source in ranked),
             (model for model, sources in by_model.items() if ADMIN in sources),
         )
         self._resolved: dict[tuple[str | None, str], ResolvedModel] = {}
@@ -69,13 +72,28 @@ class PriceBook:
         self, resolved: ResolvedModel, service_tier: str, region: str | None, time: datetime, input_tokens: int
     ) -> RateCard | UnpricedReason:
         """The rates of one request at its time, or why there are none."""
+        prices = self._prices(resolved, service_tier)
+        if isinstance(prices, UnpricedReason):
+            return prices
+        return prices.card(service_tier, (region or ANY).lower(), time, input_tokens)
+
+    def segments(
+        self, resolved: ResolvedModel, service_tier: str, region: str | None
+    ) -> Iterator[Segment] | UnpricedReason:
+        """The rates of every request of one variant, or why there are none."""
+        prices = self._prices(resolved, service_tier)
+        if isinstance(prices, UnpricedReason):
+            return prices
+        return prices.segments(service_tier, (region or ANY).lower())
+
+    def _prices(self, resolved: ResolvedModel, service_tier: str) -> ModelPrices | UnpricedReason:
         prices = self._models.get((resolved.price_provider, resolved.model))
         if prices is None:
             return UnpricedReason.NO_PRICE
         # Another provider's variants are its own offer; only its plain prices stand in.
         if resolved.provider != resolved.price_provider and service_tier != STANDARD:
             return UnpricedReason.NO_SERVICE_TIER
-        return prices.card(service_tier, (region or ANY).lower(), time, input_tokens)
+        return prices
 
 
 def book_of(catalogue: PriceCatalogue) -> PriceBook:

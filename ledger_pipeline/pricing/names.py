@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from itertools import product
 
 from ledger_pipeline.pricing.clauses import Clause, Span, exact_names, match, without_contains
 from ledger_pipeline.pricing.prices import STANDARD
@@ -71,24 +72,18 @@ class _ProviderModels:
 class ModelNames:
     """The naming rules of one price book; immutable."""
 
-    def __init__(self, rules: Iterable[NameRule], admin_models: Iterable[tuple[str, str]] = ()) -> None:
-        """`rules`: the best source's first. `admin_models`: (provider, model) priced by hand, known by that name."""
-        self._models: dict[str, _ProviderModels] = {}
+    def __init__(self, sources: Iterable[Iterable[NameRule]], admin_models: Iterable[tuple[str, str]] = ()) -> None:
+        """`sources`: the rules of each, the best first: it names a model before the next one is asked.
+
+        `admin_models`: (provider, model) priced by hand, known by that very name before any source.
+        """
         self._clauses: dict[RuleKind, list[tuple[str, Clause]]] = {kind: [] for kind in RuleKind}
-        own_names: list[tuple[str, str]] = []
-        for rule in rules:
-            if rule.kind is RuleKind.MODEL:
-                entry = self._models.setdefault(rule.provider, _ProviderModels())
-                for name in exact_names(rule.match):
-                    entry.exact.setdefault(name, rule.model)
-                entry.loose.append((rule.model, rule.match))
-                own_names.append((rule.provider, rule.model))
-            else:
-                self._clauses[rule.kind].append((rule.provider, rule.match))
-        # After the names that rules spell out: some rule may give a model's own name to another one.
         by_hand = list(admin_models)
-        for provider, model in (*own_names, *by_hand):
-            self._models.setdefault(provider, _ProviderModels()).exact.setdefault(model.lower(), model)
+        named_by_hand: dict[str, _ProviderModels] = {}
+        for provider, model in by_hand:
+            named_by_hand.setdefault(provider, _ProviderModels()).exact[model.lower()] = model
+        self._sources = [named_by_hand, *map(self._models_of, sources)]
+        self._providers = frozenset(provider for models in self._sources for provider in models)
         self._admin_owners = {model.lower(): provider for provider, model in sorted(by_hand, reverse=True)}
         self._qualifiers = frozenset(
             word for _, clause in self._clauses[RuleKind.QUALIFIER] for word in exact_names(clause)
@@ -98,6 +93,24 @@ class ModelNames:
         }
         self._lead = self._around(RuleKind.LEAD)
         self._tail = self._around(RuleKind.TAIL)
+
+    def _models_of(self, rules: Iterable[NameRule]) -> dict[str, _ProviderModels]:
+        """The models that one source names, by provider; its other rules join those of all sources."""
+        models: dict[str, _ProviderModels] = {}
+        own_names: list[tuple[str, str]] = []
+        for rule in rules:
+            if rule.kind is RuleKind.MODEL:
+                entry = models.setdefault(rule.provider, _ProviderModels())
+                for name in exact_names(rule.match):
+                    entry.exact.setdefault(name, rule.model)
+                entry.loose.append((rule.model, rule.match))
+                own_names.append((rule.provider, rule.model))
+            else:
+                self._clauses[rule.kind].append((rule.provider, rule.match))
+        # After the names that rules spell out: some rule may give a model's own name to another one.
+        for provider, model in own_names:
+            models[provider].exact.setdefault(model.lower(), model)
+        return models
 
     def _around(self, kind: RuleKind) -> re.Pattern[str]:
         patterns = [str(clause["regex"]) for _, clause in self._clauses[kind]]
@@ -123,17 +136,19 @@ class ModelNames:
                 reason=UnpricedReason.UNKNOWN_MODEL if bare else UnpricedReason.UNKNOWN_PROVIDER,
             )
         reason = UnpricedReason.UNKNOWN_MODEL
-        for priced_at in (serving, *self._fallbacks.get(serving, ())):
-            for candidate in dict.fromkeys((*candidates, *map(_dashed_dates, candidates))):
-                found, rejected = self._model_at(priced_at, candidate)
-                if found:
-                    return ResolvedModel(serving, priced_at, found)
-                if rejected:
-                    reason = UnpricedReason.OTHER_PRODUCT
+        spellings = tuple(dict.fromkeys((*candidates, *map(_dashed_dates, candidates))))
+        places = product(self._sources, (serving, *self._fallbacks.get(serving, ())), spellings)
+        for source, priced_at, spelling in places:
+            models = source.get(priced_at)
+            found, rejected = self._model_among(models, spelling) if models else (None, False)
+            if found:
+                return ResolvedModel(serving, priced_at, found)
+            if rejected:
+                reason = UnpricedReason.OTHER_PRODUCT
         return ResolvedModel(serving, reason=reason)
 
     def _named_provider(self, kind: RuleKind, name: str) -> str | None:
-        return name if name in self._models else self._first(kind, name)
+        return name if name in self._providers else self._first(kind, name)
 
     def _serving(self, provider: str | None, name: str) -> tuple[str | None, tuple[str, ...]]:
         """The provider that serves a call and the names that its model may have there."""
@@ -154,11 +169,8 @@ class ModelNames:
             return max(found)[1], (name,)
         return self._admin_owners.get(name), (name,)
 
-    def _model_at(self, provider: str, name: str) -> tuple[str | None, bool]:
-        """The model of that name at a provider, and whether one was rejected as another product."""
-        models = self._models.get(provider)
-        if models is None:
-            return None, False
+    def _model_among(self, models: _ProviderModels, name: str) -> tuple[str | None, bool]:
+        """The model of that name among a provider's, and whether one was rejected as another product."""
         words = frozenset(_WORDS.findall(name)) & self._qualifiers
         exact = models.exact.get(name)
         if exact and words <= frozenset(_WORDS.findall(exact.lower())):

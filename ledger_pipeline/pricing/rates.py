@@ -1,9 +1,10 @@
 """The rates of one model over time, and the rate card of one request."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise, product
 
 from ledger_pipeline.pricing.names import UnpricedReason
 from ledger_pipeline.pricing.prices import ANY, FALLBACKS, REQUESTS, STANDARD, BookedPrice, PriceKey, plain
@@ -25,6 +26,25 @@ class Rate:
 
 RateCard = Mapping[str, Rate]
 """The rate of each usage kind that has one."""
+
+
+MINUTES_A_DAY = 24 * 60
+BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The rate card of all requests from `start` to before `end` (None: without bound), of more than `above` and at
+    most `upto` input tokens, in the minutes of the day from `first_minute` to before `minute_behind`, UTC.
+    """
+
+    start: datetime | None
+    end: datetime | None
+    above: int
+    upto: int | None
+    first_minute: int
+    minute_behind: int
+    card: RateCard | UnpricedReason
 
 
 class _Series:
@@ -72,12 +92,31 @@ class ModelPrices:
 
     def card(self, service_tier: str, region: str, time: datetime, input_tokens: int) -> RateCard | UnpricedReason:
         """The rates of a request of that variant, time and number of input tokens, or why there are none."""
-        period = bisect_right(self._starts, time)
         windows: tuple[str, ...] = ()
         if self._windows:
             utc = time.astimezone(UTC)
-            windows = tuple(w for w in self._windows if _in_window(w, utc.hour * 60 + utc.minute))
+            windows = self._windows_at(utc.hour * 60 + utc.minute)
         tier_number = max(bisect_left(self._thresholds, input_tokens), 1)
+        return self._card(service_tier, region, time, windows, tier_number)
+
+    def segments(self, service_tier: str, region: str) -> Iterator["Segment"]:
+        """The rate cards of every request of that variant; each request is in exactly one segment."""
+        periods = pairwise((None, *self._starts, None))
+        sizes = list(enumerate(pairwise([-1, *self._thresholds[1:], None]), start=1))
+        bounds = {int(bound[:2]) * 60 + int(bound[3:]) for window in self._windows for bound in window.split("-")}
+        minutes = list(pairwise(sorted({0, MINUTES_A_DAY, *bounds})))
+        for (start, end), (number, (above, upto)), (first, behind) in product(periods, sizes, minutes):
+            card = self._card(service_tier, region, start or BEFORE_ALL, self._windows_at(first), number)
+            yield Segment(start, end, above, upto, first, behind, card)
+
+    def _windows_at(self, minute: int) -> tuple[str, ...]:
+        return tuple(window for window in self._windows if _in_window(window, minute))
+
+    def _card(
+        self, service_tier: str, region: str, time: datetime, windows: tuple[str, ...], tier_number: int
+    ) -> RateCard | UnpricedReason:
+        """The rate card of a period, a part of the day and a number of the context tiers that a request exceeds."""
+        period = bisect_right(self._starts, time)
         place = (service_tier, region if region in self._regions else ANY, period, windows, tier_number)
         card = self._cards.get(place)
         if card is None:

@@ -10,12 +10,19 @@ from typing import Any, Literal
 from psycopg import Connection
 
 from ledger_pipeline.errors import InvalidInput, LedgerError
-from ledger_pipeline.pricing.book import read_sql
+from ledger_pipeline.pricing.book import LOCK, read_sql
+from ledger_pipeline.pricing.doubts import (
+    HeldModel,
+    listed_columns,
+    refuse_vanished_prices,
+    without_jumps,
+    zero_where_priced,
+)
 from ledger_pipeline.pricing.prices import PriceKey
 from ledger_pipeline.pricing.sources.source import PriceCatalogue, PriceSource
 
-LOCK = (0x4C44, 2004)
-"""Advisory lock of the price book: one sync at a time."""
+MOST_FAULTS = 1000
+MOST_OF_A_MESSAGE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,10 @@ class SourceStatus:
     prices: int = 0
     changes: tuple[PriceChange, ...] = ()
     error: str | None = None
+    faults: tuple[str, ...] = ()
+    """What the reading listed that is no price; what was known of those models stays."""
+    held: tuple[HeldModel, ...] = ()
+    """Models whose prices jump: they wait for somebody's look, and what was known of them stays."""
 
     def count(self, change: str) -> int:
         """Rows booked of one kind of change."""
@@ -86,28 +97,41 @@ def sync(conn: Connection[dict[str, Any]], sources: Sequence[PriceSource], now: 
 
 def _sync_source(conn: Connection[dict[str, Any]], source: PriceSource, rank: int, now: datetime) -> SourceStatus:
     try:
-        catalogue = source.read(now)
+        return book_catalogue(conn, source.read(now), rank, now)
     except LedgerError as error:
-        status = SourceStatus(source.name, "failed", error=str(error))
+        status = SourceStatus(source.name, "failed", error=str(error)[:MOST_OF_A_MESSAGE])
         with conn.transaction():
             _record(conn, status, None, rank, now)
         return status
-    return book_catalogue(conn, catalogue, rank, now)
 
 
 def book_catalogue(
     conn: Connection[dict[str, Any]], catalogue: PriceCatalogue, rank: int, now: datetime
 ) -> SourceStatus:
-    """Books what a catalogue says differently from what its source said before, in one transaction."""
+    """Books what a catalogue says differently from what its source said before, in one transaction.
+
+    Models whose prices jump are held for review. Raises LedgerError when a kind of price vanished from most models.
+    """
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", LOCK)
-        if is_booked(conn, catalogue):
-            status = SourceStatus(catalogue.source, "unchanged", catalogue.version, len(catalogue.prices))
-            rules = 0
-        else:
-            changes = _book_prices(conn, catalogue, now)
+        unchanged = is_booked(conn, catalogue)
+        refuse_vanished_prices(conn, catalogue, now)
+        faults = (*catalogue.faults, *zero_where_priced(conn, catalogue, now))
+        believed, held = without_jumps(conn, catalogue, now)
+        changes: tuple[PriceChange, ...] = ()
+        rules = 0
+        if not unchanged:
+            changes = book_prices(conn, believed, now)
             rules = _book_rules(conn, catalogue, now)
-            status = SourceStatus(catalogue.source, "loaded", catalogue.version, len(catalogue.prices), changes)
+        status = SourceStatus(
+            catalogue.source,
+            "unchanged" if unchanged else "loaded",
+            catalogue.version,
+            len(catalogue.prices),
+            changes,
+            faults=faults[:MOST_FAULTS],
+            held=held,
+        )
         _record(conn, status, catalogue, rank, now, rules)
     return status
 
@@ -127,18 +151,22 @@ def is_booked(conn: Connection[dict[str, Any]], catalogue: PriceCatalogue) -> bo
     return row is not None and bytes(row["content_hash"]) == catalogue.content_hash
 
 
-def _book_prices(conn: Connection[dict[str, Any]], catalogue: PriceCatalogue, now: datetime) -> tuple[PriceChange, ...]:
-    columns: dict[str, list[Any]] = {
-        name: [price.key[place] for price in catalogue.prices] for place, name in enumerate(PriceKey._fields)
-    }
-    parameters = columns | {
-        "valid_from": [price.valid_from for price in catalogue.prices],
-        "usd_per_million": [price.usd_per_million for price in catalogue.prices],
-        "source": catalogue.source,
-        "version": catalogue.version,
-        "dated": catalogue.dated,
-        "now": now,
-    }
+def last_good_readings(conn: Connection[dict[str, Any]]) -> dict[str, datetime]:
+    """When each source was last read well."""
+    rows = conn.execute(
+        "SELECT source, max(fetched_at) AS fetched_at FROM price_sources WHERE status <> 'failed' GROUP BY source"
+    )
+    return {row["source"]: row["fetched_at"] for row in rows}
+
+
+def book_prices(
+    conn: Connection[dict[str, Any]], catalogue: PriceCatalogue, now: datetime, since: datetime | None = None
+) -> tuple[PriceChange, ...]:
+    """Inserts the rows by which a catalogue differs from what was known of the models that it lists.
+
+    `since`: where a source without dates is believed to have changed; None: now.
+    """
+    parameters = listed_columns(catalogue) | {"version": catalogue.version, "now": now, "since": since or now}
     return tuple(
         PriceChange(
             catalogue.source,
@@ -177,9 +205,9 @@ def _record(
         """
         INSERT INTO price_sources (
             source, version, fetched_at, content_hash, rank, status, error, prices, rules,
-            rows_new, rows_changed, rows_withdrawn
+            rows_new, rows_changed, rows_withdrawn, faults
         )
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         [
             status.source,
@@ -192,5 +220,6 @@ def _record(
             status.prices,
             rules,
             *(status.count(change) for change in ("new", "changed", "withdrawn")),
+            list(status.faults),
         ],
     )

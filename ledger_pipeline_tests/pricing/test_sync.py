@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -194,12 +195,16 @@ def test_a_source_that_fails_changes_nothing_and_its_reason_is_kept(connection: 
     assert row == {"error": "answered 500"}
 
 
-def test_the_setting_names_sources_that_exist_and_each_once() -> None:
-    assert [source.name for source in configured_sources("genai-prices")] == ["genai-prices"]
-    with pytest.raises(InvalidInput, match=r"'nowhere' is not known; allowed: genai-prices"):
-        configured_sources("genai-prices, nowhere")
+def test_the_setting_names_sources_that_exist_and_each_once(tmp_path: Path) -> None:
+    names = ["genai-prices", "litellm", "models.dev", "openrouter"]
+    assert [source.name for source in configured_sources(", ".join(names), tmp_path)] == names
+    assert configured_sources("litellm=http://mirror/x.json", tmp_path)[0].name == "litellm"
+    with pytest.raises(InvalidInput, match=r"'nowhere' is not known; allowed: genai-prices, litellm"):
+        configured_sources("genai-prices, nowhere", tmp_path)
     with pytest.raises(InvalidInput, match="only once"):
-        configured_sources("genai-prices,genai-prices")
+        configured_sources("litellm,litellm=http://mirror/x.json", tmp_path)
+    with pytest.raises(InvalidInput, match="embedded"):
+        configured_sources("genai-prices=http://mirror/x.json", tmp_path)
 
 
 def test_prices_are_listed_by_the_name_that_calls_use(connection: Connection) -> None:

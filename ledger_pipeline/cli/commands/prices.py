@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import click
 
+from ledger_pipeline.cli.commands.price_changes import accept, reviews, set_, sync, withdraw
+from ledger_pipeline.cli.commands.repricing import reprice
 from ledger_pipeline.cli.output import echo_json, echo_renderable
-from ledger_pipeline.cli.parameters import AwareTime, example, json_option, now_option
+from ledger_pipeline.cli.parameters import AwareTime, example, json_option
 
 
 @click.group(epilog=example("ledger-pipeline prices list --model claude-sonnet-4-5"))
@@ -34,24 +36,6 @@ def list_prices(
         echo_renderable(listing.price_table(rows))
 
 
-@prices.command(epilog=example("ledger-pipeline prices sync"))
-@now_option
-@json_option
-def sync(now: datetime, as_json: bool) -> int:
-    """Read the price sources (LEDGER_PRICE_SOURCES) and book what changed; exit 1 when a source failed."""
-    from ledger_pipeline.ledger import Ledger
-
-    with Ledger.open() as ledger:
-        result = ledger.sync_prices(now)
-    if as_json:
-        echo_json(result)
-    else:
-        for source in result.sources:
-            counts = ", ".join(f"{source.count(change):,} {change}" for change in ("new", "changed", "withdrawn"))
-            click.echo(f"{source.source} {source.version}: {source.error or f'{source.status}, {counts}'}")
-    return 1 if any(source.status == "failed" for source in result.sources) else 0
-
-
 _TOKENS = click.IntRange(0, 10**12)
 
 
@@ -63,7 +47,15 @@ _TOKENS = click.IntRange(0, 10**12)
 @click.option("--cache-write-5m", type=_TOKENS, default=0, metavar="N", help="Input tokens written for 5 minutes.")
 @click.option("--cache-write-1h", type=_TOKENS, default=0, metavar="N", help="Input tokens written for an hour.")
 @click.option("--output", "output_tokens", type=_TOKENS, required=True, metavar="N", help="Output tokens.")
+@click.option("--reasoning", type=_TOKENS, default=0, metavar="N", help="Reasoning tokens that --output leaves out.")
+@click.option("--input-audio", type=_TOKENS, default=0, metavar="N", help="Uncached audio input tokens.")
+@click.option("--cache-audio-read", type=_TOKENS, default=0, metavar="N", help="Audio tokens read from the cache.")
+@click.option("--output-audio", type=_TOKENS, default=0, metavar="N", help="Audio output tokens.")
+@click.option("--input-image", type=_TOKENS, default=0, metavar="N", help="Image input tokens.")
+@click.option("--output-image", type=_TOKENS, default=0, metavar="N", help="Image output tokens.")
+@click.option("--requests", type=_TOKENS, default=1, show_default=True, metavar="N", help="Requests, where billed so.")
 @click.option("--service-tier", metavar="T", help="Service tier, such as batch.")
+@click.option("--region", metavar="R", help="Region, where it has prices of its own.")
 @click.option("--at", type=AwareTime(), default=lambda: datetime.now(UTC), show_default="now", help="Time of the call.")
 @click.option("--known-at", type=AwareTime(), help="With the prices as the ledger knew them then.")
 @json_option
@@ -71,14 +63,14 @@ def cost(
     model: str,
     provider: str | None,
     input_tokens: int,
-    cache_read: int,
-    cache_write_5m: int,
-    cache_write_1h: int,
     output_tokens: int,
+    requests: int,
     service_tier: str | None,
+    region: str | None,
     at: datetime,
     known_at: datetime | None,
     as_json: bool,
+    **other_tokens: int,
 ) -> None:
     """Explain what one model call costs. Token counts are disjoint: --input counts uncached tokens only."""
     from ledger_pipeline.ledger import Ledger
@@ -86,17 +78,15 @@ def cost(
     from ledger_pipeline.pricing.costing import Usage
     from ledger_pipeline.pricing.explain import cost_table, explain, usage_tokens
 
-    tokens = usage_tokens(
-        input=input_tokens,
-        cache_read=cache_read,
-        cache_write_5m=cache_write_5m,
-        cache_write_1h=cache_write_1h,
-        output=output_tokens,
-    )
+    tokens = usage_tokens(input=input_tokens, output=output_tokens, **other_tokens)
     with Ledger.open() as ledger:
         book = load_book(ledger.connection, known_at)
-    answer = explain(book, Usage(provider, model, at, tokens, service_tier=service_tier))
+    answer = explain(book, Usage(provider, model, at, tokens, requests, service_tier, region))
     if as_json:
         echo_json(answer)
     else:
         echo_renderable(cost_table(answer))
+
+
+for _command in (set_, withdraw, sync, reviews, accept, reprice):
+    prices.add_command(_command)

@@ -4,7 +4,7 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 
-from ledger_pipeline.pricing.clauses import Clause
+from ledger_pipeline.pricing.clauses import Clause, exact_names
 from ledger_pipeline.pricing.sources.source import NameRule, RuleKind
 
 
@@ -22,3 +22,19 @@ def naming_rules() -> tuple[NameRule, ...]:
         *(NameRule(RuleKind(kind), _any_of(names)) for kind, names in data["names"].items()),
         *(NameRule(RuleKind(kind), {"regex": pattern}) for kind, pattern in data["around"].items()),
     )
+
+
+@cache
+def _book_providers() -> dict[str, str]:
+    return {
+        name: rule.provider
+        for rule in naming_rules()
+        if rule.kind is RuleKind.PROVIDER
+        for name in exact_names(rule.match)
+    }
+
+
+def book_provider(name: str) -> str:
+    """The book's name of a provider that a source lists; a name that no rule knows is the book's own."""
+    lower = name.lower()
+    return _book_providers().get(lower, lower)

@@ -62,6 +62,10 @@ class PriceCatalogue:
     dated: bool
     prices: tuple[Price, ...]
     rules: tuple[NameRule, ...]
+    faults: tuple[str, ...] = ()
+    """Entries that are no prices, and why; they are not among `prices`."""
+    zero: frozenset[tuple[str, str]] = frozenset()
+    """(provider, model) listed at nothing, which may mean free, by subscription or unknown: not among `prices`."""
 
     @cached_property
     def content_hash(self) -> bytes:

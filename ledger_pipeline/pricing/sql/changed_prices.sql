@@ -35,7 +35,7 @@ stated AS (
         CASE
             WHEN %(dated)s THEN l.valid_from
             WHEN t.usd_per_million = l.usd_per_million THEN t.valid_from
-            ELSE %(now)s
+            ELSE %(since)s
         END AS valid_from,
         l.usd_per_million
     FROM listed AS l
@@ -43,7 +43,7 @@ stated AS (
         USING (provider, model, service_tier, region, context_tier, daily_window, usage_kind)
     UNION ALL
     SELECT
-        t.provider, t.model, t.service_tier, t.region, t.context_tier, t.daily_window, t.usage_kind, %(now)s, NULL
+        t.provider, t.model, t.service_tier, t.region, t.context_tier, t.daily_window, t.usage_kind, %(since)s, NULL
     FROM today AS t
     WHERE NOT %(dated)s
         AND t.usd_per_million IS NOT NULL

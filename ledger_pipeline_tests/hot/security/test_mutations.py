@@ -24,7 +24,7 @@ TABLES = [
     *("workflow_approvals", "workflow_artifacts", "execution_log", "append_keys", "usage_keys", "archive_manifest"),
     *("checkpoints", "admin_log", "workflow_template_versions", "ledger_state", "ledger_epochs", "state_rules"),
     *("model_pricing", "price_rules", "price_sources", "execution_snapshots", "feed_cursors", "projection_rebuilds"),
-    *("forgotten_references", "budget_counts", "budget_totals"),
+    *("forgotten_references", "budget_counts", "budget_totals", "price_reviews"),
 ]
 COLUMNS = {
     "workflow_events": "mode", "type": "mode", "leaf": "mode",
@@ -35,14 +35,17 @@ COLUMNS = {
     "ledger_state": "current_epoch", "ledger_epochs": "reason", "state_rules": "call",
     "model_pricing": "source", "price_rules": "source", "price_sources": "status", "execution_snapshots": "state",
     "feed_cursors": "consumer", "projection_rebuilds": "transaction", "forgotten_references": "id",
-    "budget_counts": "terms", "budget_totals": "period",
+    "budget_counts": "terms", "budget_totals": "period", "price_reviews": "status",
 }  # fmt: skip
 CHANGES = ("INSERT", "COPY", "UPDATE", "DELETE", "MERGE", "SELECT FROM {table} FOR UPDATE", "LOCK")
 MAY: dict[tuple[str, str], tuple[str, ...]] = {
     # A new version of a template is no change of one.
     **{(kind, "workflow_template_versions"): ("INSERT", "COPY") for kind in ("application", "service")},
     # Prices are added, by the service.
-    **{("service", table): ("INSERT", "COPY") for table in ("model_pricing", "price_rules", "price_sources")},
+    **{
+        ("service", table): ("INSERT", "COPY")
+        for table in ("model_pricing", "price_rules", "price_sources", "price_reviews")
+    },
     # Derived, and believed by whoever reads them: the pipeline's logins keep them.
     **{(kind, table): CHANGES for kind in ("archiver", "service") for table in ("execution_snapshots", "feed_cursors")},
     **{("service", table): CHANGES for table in ("budget_counts", "budget_totals")},

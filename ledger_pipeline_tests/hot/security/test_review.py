@@ -64,6 +64,7 @@ FOR_EVERY_DRIVE = {"checkpoints", "feed_cursors", "forgotten_references", "budge
 """Relations that the archiver and the service read, and no role that is for one drive."""
 OF_NO_DRIVE = {
     *("ledger_state", "ledger_epochs", "state_rules", "model_pricing", "price_rules", "price_sources"),
+    "price_reviews",
     *("model_pricing_history", "current_model_pricing"),
 }
 """Relations that every role reads whole."""

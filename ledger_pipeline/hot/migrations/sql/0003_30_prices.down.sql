@@ -1,0 +1,2 @@
+DROP TABLE price_reviews;
+ALTER TABLE price_sources DROP COLUMN faults;

@@ -1,0 +1,237 @@
+"""Re-pricing: what calls cost as the price book knows it now, beside what the ledger says so far.
+
+What it says so far is the cost recorded with the call and every correction since. Nothing recorded changes: a run that
+is applied is an execution of its own, whose CostRecalculated events name call, old and new prices and the difference.
+A call that the book can price no longer keeps its cost: a cost is corrected to another one, never to none.
+"""
+
+# pyarrow has no types.
+# pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from importlib.resources import files
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ledger_pipeline.events import catalogue as events
+from ledger_pipeline.events.catalogue import USAGE_KINDS
+from ledger_pipeline.events.enums import ExecutionKind, OperatorKind
+from ledger_pipeline.events.schema import ARROW_SCHEMA
+from ledger_pipeline.pricing.book import PriceBook
+from ledger_pipeline.pricing.costing import Cost, Usage, cost
+from ledger_pipeline.pricing.set_costing import CALL_COLUMNS, computing, cost_calls
+
+EVENT_TYPES = frozenset({"TokensUpdated", "CostRecalculated"})
+"""What a run reads."""
+WORKFLOW_NAME = "repricing"
+_CALLS_AT_A_TIME = 500_000
+_KEPT_OF_CALLS = ("event_id", "execution_id", "sequence", "model_call_id", *CALL_COLUMNS, "cost_usd", "payload")
+_KEPT_OF_CORRECTIONS = ("execution_id", "sequence", "recorded_at", "target_execution_id", "model_call_id")
+_KEPT_OF_CORRECTIONS += ("difference_usd", "payload")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which calls are looked at: those made from `start` (None: all) to before `end`, of some models (none named: all).
+
+    A model is named as calls name it, or as any other name of the same model of the price book.
+    """
+
+    start: datetime | None = None
+    end: datetime | None = None
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RepricedLine:
+    """A month's calls of a model, in USD: before, after, and what would be or was corrected.
+
+    `before_usd` and `after_usd` are None where none of the calls has a cost. `newly_priced`: calls that had none.
+    `kept`: calls that have a cost and that the book can price no longer.
+    """
+
+    month: str
+    provider: str | None
+    model: str
+    calls: int
+    corrected: int
+    newly_priced: int
+    kept: int
+    unpriced: int
+    before_usd: Decimal | None
+    after_usd: Decimal | None
+    difference_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One call whose cost is another one now."""
+
+    call: Mapping[str, Any]
+    old_usd: Decimal | None
+    new: Cost
+    old_prices: tuple[dict[str, Any], ...]
+
+    @property
+    def difference_usd(self) -> Decimal:
+        """What the correction adds."""
+        assert self.new.total_usd is not None
+        return self.new.total_usd - (self.old_usd or Decimal(0))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a run found, before anything is applied."""
+
+    lines: tuple[RepricedLine, ...]
+    corrections: tuple[Correction, ...]
+
+    @property
+    def difference_usd(self) -> Decimal:
+        """What all corrections add."""
+        return sum((one.difference_usd for one in self.corrections), Decimal(0))
+
+
+def find(book: PriceBook, batches: Iterable[pa.RecordBatch], selection: Selection) -> Findings:
+    """Compares the calls of a selection with the book; batches of `ARROW_SCHEMA`, at least of `EVENT_TYPES`."""
+    calls, corrections = _read(batches, selection)
+    lines, changed = _compare(book, _of_models(book, calls, selection.models), corrections)
+    return Findings(lines, tuple(_corrections(book, changed)))
+
+
+def lines_of_marts(book: PriceBook, marts: duckdb.DuckDBPyConnection) -> tuple[RepricedLine, ...]:
+    """The same comparison of all calls that the marts hold, without the corrections one by one."""
+    calls = marts.sql(_sql("repricing_of_marts")).to_arrow_table()
+    return _compare(book, calls, _table([], _KEPT_OF_CORRECTIONS))[0]
+
+
+def _compare(book: PriceBook, calls: pa.Table, corrections: pa.Table) -> tuple[tuple[RepricedLine, ...], pa.Table]:
+    """The lines, and the calls whose cost is another one now."""
+    with computing() as connection:
+        connection.register("corrections", corrections)
+        connection.execute(_sql("repricing_standing"))
+        connection.execute(_sql("repricing_compared"))
+        for start in range(0, max(len(calls), 1), _CALLS_AT_A_TIME):
+            part = calls.slice(start, _CALLS_AT_A_TIME)
+            found = cost_calls(book, part)
+            connection.register("costed", part.append_column("new_cost_usd", found.column("cost_usd")))
+            connection.execute(_sql("repricing_compare"))
+            connection.unregister("costed")
+        lines = tuple(RepricedLine(*row) for row in connection.execute(_sql("repricing_lines")).fetchall())
+        return lines, connection.sql(_sql("repricing_changed")).to_arrow_table()
+
+
+def _sql(name: str) -> str:
+    return files("ledger_pipeline.pricing").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _read(batches: Iterable[pa.RecordBatch], selection: Selection) -> tuple[pa.Table, pa.Table]:
+    """The calls of the selection's time, and every correction."""
+    calls: list[pa.RecordBatch] = []
+    corrections: list[pa.RecordBatch] = []
+    for batch in batches:
+        of_type = batch.column("event_type")
+        usage = batch.filter(pc.equal(of_type, "TokensUpdated")).select(_KEPT_OF_CALLS)
+        time = usage.column("occurred_at")
+        if selection.start is not None:
+            usage = usage.filter(pc.greater_equal(time, pa.scalar(selection.start, time.type)))
+        if selection.end is not None:
+            time = usage.column("occurred_at")
+            usage = usage.filter(pc.less(time, pa.scalar(selection.end, time.type)))
+        calls.append(usage)
+        corrections.append(batch.filter(pc.equal(of_type, "CostRecalculated")).select(_KEPT_OF_CORRECTIONS))
+    return _table(calls, _KEPT_OF_CALLS), _table(corrections, _KEPT_OF_CORRECTIONS)
+
+
+def _table(batches: list[pa.RecordBatch], columns: Collection[str]) -> pa.Table:
+    return pa.Table.from_batches(batches, pa.schema([ARROW_SCHEMA.field(name) for name in columns]))
+
+
+def _of_models(book: PriceBook, calls: pa.Table, models: Collection[str]) -> pa.Table:
+    if not models:
+        return calls
+    names = {name.strip().lower() for name in models}
+    wanted = {(found.price_provider, found.model) for found in (book.resolve(None, name) for name in names)}
+    pairs = calls.select(["provider", "model"]).group_by(["provider", "model"]).aggregate([]).to_pylist()
+    chosen: list[dict[str, Any]] = []
+    for pair in pairs:
+        found = book.resolve(pair["provider"], pair["model"])
+        called = {pair["model"].lower(), f"{pair['provider']}/{pair['model']}".lower()}
+        meant = (found.price_provider, found.model) in wanted and found.reason is None
+        if meant or called & names or f"{found.price_provider}/{found.model}" in names:
+            chosen.append(pair)
+    mask = pa.array([False] * len(calls), pa.bool_())
+    for pair in chosen:
+        same = pc.equal(calls.column("model"), pair["model"])
+        provider = calls.column("provider")
+        by = pc.is_null(provider) if pair["provider"] is None else pc.equal(provider, pair["provider"])
+        mask = pc.or_(mask, pc.fill_null(pc.and_(same, by), False))  # noqa: FBT003
+    return calls.filter(mask)
+
+
+def _corrections(book: PriceBook, changed: pa.Table) -> Iterator[Correction]:
+    for row in changed.to_pylist():
+        usage = Usage(
+            row["provider"],
+            row["model"],
+            row["occurred_at"],
+            tuple(row[f"{kind}_tokens"] for kind in USAGE_KINDS),
+            row["requests"],
+            row["service_tier"],
+            row["region"],
+        )
+        new = cost(book, usage)
+        if new.total_usd != row["new_cost_usd"]:
+            raise AssertionError(
+                f"call {row['event_id']} costs {new.total_usd} alone and {row['new_cost_usd']} in a set"
+            )
+        payload = json.loads(row["old_payload"])
+        yield Correction(row, row["old_cost_usd"], new, tuple(payload.get("new_prices") or payload.get("prices") or ()))
+
+
+def as_events(
+    findings: Findings, execution_id: UUID, selection: Selection, *, reason: str, operator: str, now: datetime
+) -> Iterator[events.Event]:
+    """The execution of a run that is applied."""
+    who: dict[str, Any] = {
+        "execution_id": execution_id,
+        "execution_kind": ExecutionKind.REPRICING,
+        "workflow_name": WORKFLOW_NAME,
+        "occurred_at": now,
+        "operator_id": operator,
+        "operator_kind": OperatorKind.USER,
+    }
+    parameters = {
+        "from": None if selection.start is None else selection.start.isoformat(),
+        "to": None if selection.end is None else selection.end.isoformat(),
+        "models": list(selection.models),
+        "reason": reason,
+    }
+    yield events.WorkflowCreated(**who, parameters=parameters)
+    yield events.WorkflowStarted(**who)
+    for one in findings.corrections:
+        yield events.CostRecalculated(
+            **who,
+            target_event_id=UUID(one.call["event_id"]),
+            target_execution_id=UUID(one.call["execution_id"]),
+            target_occurred_at=one.call["occurred_at"],
+            model_call_id=one.call["model_call_id"],
+            provider=one.call["provider"] or one.new.provider,
+            model=one.call["model"],
+            old_cost_usd=one.old_usd,
+            new_cost_usd=one.new.total_usd,
+            difference_usd=one.difference_usd,
+            reason=reason,
+            old_prices=one.old_prices,
+            new_prices=tuple(component.price for component in one.new.components),
+        )
+    output = {"calls": len(findings.corrections), "difference_usd": str(findings.difference_usd)}
+    yield events.WorkflowCompleted(**who, output=output)

@@ -1,0 +1,3 @@
+SELECT *
+FROM changed
+ORDER BY occurred_at, execution_id, sequence

@@ -1,0 +1,26 @@
+-- The calls of the current marts; what each costs so far is the cost recorded and the corrections since.
+SELECT
+    CAST(event_id AS VARCHAR) AS event_id,
+    CAST(execution_id AS VARCHAR) AS execution_id,
+    sequence,
+    model_call_id,
+    provider,
+    model,
+    service_tier,
+    region,
+    occurred_at,
+    input_tokens,
+    cache_read_tokens,
+    cache_write_5m_tokens,
+    cache_write_1h_tokens,
+    output_tokens,
+    reasoning_tokens,
+    input_audio_tokens,
+    cache_audio_read_tokens,
+    output_audio_tokens,
+    input_image_tokens,
+    output_image_tokens,
+    requests,
+    corrected_cost_usd AS cost_usd,
+    CAST(NULL AS VARCHAR) AS payload
+FROM marts.model_usage
