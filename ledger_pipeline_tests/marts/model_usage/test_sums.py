@@ -24,7 +24,7 @@ CALLS = 600
 
 
 def calls(book: PriceBook) -> list[TokensUpdated]:
-    random = Random(11)  # noqa: S311
+    random = Random(11)
     return [
         price(
             book,
