@@ -102,9 +102,10 @@ class ModelPrices:
     def segments(self, service_tier: str, region: str) -> Iterator["Segment"]:
         """The rate cards of every request of that variant; each request is in exactly one segment."""
         periods = pairwise((None, *self._starts, None))
-        sizes = list(enumerate(pairwise([-1, *self._thresholds[1:], None]), start=1))
+        above_base = self._thresholds[1:]
+        sizes = enumerate(zip([-1, *above_base], [*above_base, None], strict=True), start=1)
         bounds = {int(bound[:2]) * 60 + int(bound[3:]) for window in self._windows for bound in window.split("-")}
-        minutes = list(pairwise(sorted({0, MINUTES_A_DAY, *bounds})))
+        minutes = pairwise(sorted({0, MINUTES_A_DAY, *bounds}))
         for (start, end), (number, (above, upto)), (first, behind) in product(periods, sizes, minutes):
             card = self._card(service_tier, region, start or BEFORE_ALL, self._windows_at(first), number)
             yield Segment(start, end, above, upto, first, behind, card)

@@ -34,8 +34,9 @@ EVENT_TYPES = frozenset({"TokensUpdated", "CostRecalculated"})
 WORKFLOW_NAME = "repricing"
 _CALLS_AT_A_TIME = 500_000
 _KEPT_OF_CALLS = ("event_id", "execution_id", "sequence", "model_call_id", *CALL_COLUMNS, "cost_usd", "payload")
-_KEPT_OF_CORRECTIONS = ("execution_id", "sequence", "recorded_at", "target_execution_id", "model_call_id")
-_KEPT_OF_CORRECTIONS += ("difference_usd", "payload")
+_KEPT_OF_CORRECTIONS = (
+    *("execution_id", "sequence", "recorded_at", "target_execution_id", "model_call_id", "difference_usd", "payload"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def _rates(entry: Mapping[str, Any]) -> dict[Slot, Decimal]:
             threshold = int(found["thousands"] or 0) * 1000
             rates[Slot(FIELDS[found["field"]], threshold, _TIERS[found["tier"]])] = per_million(rate)
     both = {Slot("input"), Slot("output")}
-    if entry.get("mode") in _BOTH_PRICED and len(both & rates.keys()) == 1:
+    if str(entry.get("mode")) in _BOTH_PRICED and len(both & rates.keys()) == 1:
         (missing,) = both - rates.keys()
         raise LedgerError(f"has no price of {missing.usage_kind}")
     return rates
