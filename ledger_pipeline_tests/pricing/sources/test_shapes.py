@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger_pipeline.errors import LedgerError
@@ -245,6 +245,7 @@ json_values: Any = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(READERS)), st.data())
 def test_whatever_a_source_says_is_a_catalogue_of_prices_or_refused(source: str, data: st.DataObject) -> None:
     document = sample(source)
