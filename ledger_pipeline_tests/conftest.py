@@ -20,6 +20,11 @@ from ledger_pipeline.settings import Settings
 pytest_plugins = ["pytester", "ledger_pipeline_tests.mission_report"]
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """One worker on a server that is given: on it, the open transactions of another one would hold feeds back."""
+    return 1 if os.environ.get("LEDGER_DATABASE_URL") else None
+
+
 @pytest.fixture(scope="session")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A superuser's URL of the server under test: `LEDGER_DATABASE_URL`, or an embedded one of this worker's own.

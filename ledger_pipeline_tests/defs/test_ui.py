@@ -123,6 +123,7 @@ def page(browser_program: str) -> Iterator[Page]:
         opened = browser.new_page(viewport={"width": 3200, "height": 2000})
         opened.set_default_timeout(PAGE_SECONDS * 1000)
         opened.set_default_navigation_timeout(PAGE_SECONDS * 1000)
+        expect.set_options(timeout=PAGE_SECONDS * 1000)
         yield opened
         browser.close()
 
