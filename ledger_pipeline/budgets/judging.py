@@ -5,8 +5,7 @@ crash counts the same events again, and finds its breaches recorded.
 """
 
 import hashlib
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -19,7 +18,7 @@ from ledger_pipeline.budgets.counting import Breach, Count, Counts, Total
 from ledger_pipeline.budgets.periods import begins, name
 from ledger_pipeline.budgets.usage import COUNTED, counted_usage, wanted_from
 from ledger_pipeline.cold.feed import Feed, Position, Wanted, load_cursor, read_feed, store_cursor
-from ledger_pipeline.cold.sessions import LOCK_CLASS, Held, own_transactions, sessions_holding
+from ledger_pipeline.cold.sessions import own_transactions, sole
 from ledger_pipeline.events.catalogue import BudgetExceeded, Event, WorkflowCreated, WorkflowStarted
 from ledger_pipeline.events.columns import MAX_TOKENS, MAX_USD
 from ledger_pipeline.events.enums import BudgetUnit, ExecutionKind, OperatorKind
@@ -55,7 +54,7 @@ def judge(connection: Connection, cold_dir: Path) -> Judged:
     A budget that is new, or whose limit was changed, begins with the period in which that was done. The connection must
     be the service's, outside a transaction. Raises Held, naming the session, while another one judges.
     """
-    with own_transactions(connection), translated(), _alone(connection):
+    with own_transactions(connection), translated(), sole(connection, JUDGE_LOCK, "budgets are being judged by"):
         known = _known(connection)
         if not known:
             return Judged(0, ())
@@ -71,19 +70,6 @@ def judge(connection: Connection, cold_dir: Path) -> Judged:
             feed = read_feed(connection, cold_dir, cursor, wanted=Wanted(COUNTED))
             recorded += _take(connection, cold_dir, feed, known)
         return Judged(len(known), tuple(recorded))
-
-
-@contextmanager
-def _alone(connection: Connection) -> Generator[None]:
-    key = (LOCK_CLASS, JUDGE_LOCK)
-    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s) AS ok", key).fetchone()
-    if row is None or not row["ok"]:
-        raise Held(f"budgets are being judged by {sessions_holding(connection, JUDGE_LOCK)}: try again")
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s, %s)", key)
 
 
 def _terms(budget: Budget) -> str:

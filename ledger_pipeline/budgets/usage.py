@@ -4,7 +4,7 @@
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import reduce
 from typing import Any
@@ -15,11 +15,10 @@ import pyarrow.compute as pc
 from ledger_pipeline.budgets.counting import Counts, Usage
 from ledger_pipeline.cold.feed import Wanted
 from ledger_pipeline.events.catalogue import USAGE_KINDS
+from ledger_pipeline.events.columns import ALLOWED_AHEAD, week_of
 from ledger_pipeline.events.enums import BudgetScope
 
 COUNTED = ("TokensUpdated", "CostRecalculated")
-_CLOCKS = timedelta(minutes=5)
-"""How far a client's clock may be ahead of the server's: so much earlier an event's week may be than its time."""
 _COLUMNS = (
     *("event_type", "event_id", "execution_id", "occurred_at", "drive_id", "workflow_name", "agent_id", "customer_id"),
     *("model_call_id", "cost_usd", "estimated_cost_usd", "target_event_id", "target_occurred_at", "old_cost_usd"),
@@ -36,8 +35,7 @@ Calls = Callable[[datetime], Iterator[pa.RecordBatch]]
 
 def wanted_from(at: datetime, event_types: tuple[str, ...] = COUNTED) -> Wanted:
     """The events that may have happened at a time or later, by the weeks that the ledger keeps them in."""
-    day = (at.astimezone(UTC) - _CLOCKS).date()
-    return Wanted(event_types, day - timedelta(days=day.weekday()))
+    return Wanted(event_types, week_of(at - ALLOWED_AHEAD))
 
 
 def counted_usage(batches: Iterator[pa.RecordBatch], counts: Counts, since: datetime, calls: Calls) -> Iterator[Usage]:

@@ -7,9 +7,9 @@ them once more and drops them in the transaction that makes the files the truth.
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -22,13 +22,12 @@ from ledger_pipeline.cold.files import Orphan, check_file, remove_orphan, unname
 from ledger_pipeline.cold.manifest import RolledWeekRow, WeekState, unfinished_weeks, week_row
 from ledger_pipeline.cold.second_reader import SecondReader
 from ledger_pipeline.cold.sessions import (
-    LOCK_CLASS,
     ROLL_LOCK,
     SEAL_LOCK,
-    Held,
     own_transactions,
     retry_while_locked,
     sessions_holding,
+    sole,
 )
 from ledger_pipeline.cold.write import write_week
 from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput
@@ -375,19 +374,6 @@ def _last_due_week(now: datetime, hot_days: int) -> date:
         raise InvalidInput(f"keep_days: {hot_days} days before {now.isoformat()} there is no calendar") from None
 
 
-@contextmanager
-def _only_roll(connection: Connection) -> Generator[None]:
-    """One roll of a ledger at a time; a session may take it again inside itself."""
-    deadline = time.monotonic() + LOCK_WAIT_SECONDS
-    while True:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s) AS got", (LOCK_CLASS, ROLL_LOCK)).fetchone()
-        if row and row["got"]:
-            break
-        if time.monotonic() > deadline:
-            raise Held(f"another roll is under way in {sessions_holding(connection, ROLL_LOCK)}: wait for its end")
-        time.sleep(0.1)
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s, %s)", (LOCK_CLASS, ROLL_LOCK))
+def _only_roll(connection: Connection) -> AbstractContextManager[None]:
+    """One roll of a ledger at a time."""
+    return sole(connection, ROLL_LOCK, "another roll is under way in", "wait for its end", LOCK_WAIT_SECONDS)

@@ -44,6 +44,30 @@ def full_conninfo(connection: Connection) -> str:
     return make_conninfo(**parameters)
 
 
+@contextmanager
+def sole(
+    connection: Connection, lock: int, under_way: str, otherwise: str = "try again", wait_seconds: float = 0.0
+) -> Generator[None]:
+    """Holds a lock of the ledger: one process at a time does what it is for. A session may take it again inside itself.
+
+    Raises Held when another session keeps it for longer than that; `under_way` says what it does, up to its name.
+    """
+    key = (LOCK_CLASS, lock)
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s) AS got", key).fetchone()
+        if row and row["got"]:
+            break
+        if time.monotonic() >= deadline:
+            raise Held(f"{under_way} {sessions_holding(connection, lock)}: {otherwise}")
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(%s, %s)", key)
+
+
 T = TypeVar("T")
 
 

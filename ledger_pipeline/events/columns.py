@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Annotated
@@ -162,6 +162,10 @@ CANONICAL: dict[ColumnKind, Callable[..., str]] = {
     ColumnKind.JSON: str,
 }
 """How a value that is not NULL is written in the canonical text."""
+
+
+ALLOWED_AHEAD = timedelta(minutes=5)
+"""How far a client's clock may be ahead of the server's: an event may lie in the week of so much earlier."""
 
 
 def week_of(instant: datetime) -> date:

@@ -22,11 +22,11 @@ def as_owner(connection: Connection, statements: Iterable[str]) -> None:
     connection.exec_driver_sql("SET LOCAL search_path = public")
 
 
-def replaced(old: Path, new: Path) -> str:
-    """Drops the functions that one file made and makes those of another, with the rights of the roles."""
+def replaced(old: Path, *new: Path) -> str:
+    """Drops the functions that one file made and makes those of others, with the rights of the roles."""
     made = reversed(_MADE.findall(old.read_text()))
     drops = [
         f"DROP AGGREGATE {name}(bytea, bytea);" if kind == "AGGREGATE" else f"DROP {kind} {name};"
         for kind, name in made
     ]
-    return "\n".join(drops) + "\n\n" + _DROPS.sub("", new.read_text())
+    return "\n".join(drops) + "\n\n" + _DROPS.sub("", "\n".join(path.read_text() for path in new))

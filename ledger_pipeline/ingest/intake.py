@@ -1,18 +1,16 @@
 """Adds what the ledger does not have yet: the way that every importer of a file stores its events."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledger_pipeline.errors import AppendRefused, InvalidInput
+from ledger_pipeline.events.columns import ALLOWED_AHEAD
 from ledger_pipeline.hot.append import append_many, last_sequences
 from ledger_pipeline.hot.database import Connection, translated
 
 Row = Mapping[str, Any]
-
-ALLOWED_AHEAD = timedelta(minutes=5)
-"""How far a client's time may lie ahead of the server's clock."""
 
 BATCH_EVENTS = 20_000
 """Events of one transaction; the append allows 50,000."""

@@ -4,8 +4,7 @@
 # pyright: reportUnknownParameterType=false
 # ruff: noqa: S608  names of tables and columns are our own; values are parameters
 
-import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, cast
@@ -17,7 +16,7 @@ from psycopg import sql
 from ledger_pipeline.cold.feed import Position, read_feed
 from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
 from ledger_pipeline.cold.reader import open_read
-from ledger_pipeline.cold.sessions import LOCK_CLASS, Held, own_transactions, sessions_holding
+from ledger_pipeline.cold.sessions import own_transactions, sole
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.marts import staging
 from ledger_pipeline.marts.source import MEASURES, Cursor, Identity, Reading
@@ -31,22 +30,11 @@ _HOT = "hot"
 @contextmanager
 def publish_lock(connection: Connection, patience_seconds: float = _PATIENCE_SECONDS) -> Generator[None]:
     """Lets one process at a time build and publish; raises Held, naming the holder, when it takes too long."""
-    key = {"class": LOCK_CLASS, "objid": PUBLISH_LOCK}
-    with own_transactions(connection):
-        deadline = time.monotonic() + patience_seconds
-        while not _holds(connection.execute("SELECT pg_try_advisory_lock(%(class)s, %(objid)s) AS ok", key).fetchone()):
-            if time.monotonic() > deadline:
-                raise Held(f"the marts are being published by {sessions_holding(connection, PUBLISH_LOCK)}: try again")
-            time.sleep(0.2)
-        try:
-            yield
-        finally:
-            if not connection.closed:
-                connection.execute("SELECT pg_advisory_unlock(%(class)s, %(objid)s)", key)
-
-
-def _holds(row: Mapping[str, Any] | None) -> bool:
-    return bool(row and row["ok"])
+    with (
+        own_transactions(connection),
+        sole(connection, PUBLISH_LOCK, "the marts are being published by", wait_seconds=patience_seconds),
+    ):
+        yield
 
 
 class LedgerSource:

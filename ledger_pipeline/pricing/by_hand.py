@@ -65,14 +65,13 @@ def set_prices(
     InvalidInput for a kind that there is not, a rate that is no price, a variant that no request could have, and a
     model without a provider that the book doesn't know.
     """
+    rows: list[tuple[str, Decimal | None]] = []
     for kind, rate in rates.items():
         if kind not in PRICED_KINDS:
             raise InvalidInput(f"usage kind {kind!r} is not known; allowed: {', '.join(PRICED_KINDS)}")
-        if rate is not None:
-            quantized_rate(rate, kind)
-    if not rates:
+        rows.append((kind, None if rate is None else quantized_rate(rate, kind)))
+    if not rows:
         raise InvalidInput(f"rate: name at least one usage kind; allowed: {', '.join(PRICED_KINDS)}")
-    rows = [(kind, None if rate is None else quantized_rate(rate, kind)) for kind, rate in rates.items()]
     return _book(conn, variant, rows, valid_from, reason, operator, now, withdrawn=False)
 
 

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from importlib.resources import files
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from ledger_pipeline.events import catalogue as events
 from ledger_pipeline.events.catalogue import USAGE_KINDS
 from ledger_pipeline.events.enums import ExecutionKind, OperatorKind
 from ledger_pipeline.events.schema import ARROW_SCHEMA
-from ledger_pipeline.pricing.book import PriceBook
+from ledger_pipeline.pricing.book import PriceBook, read_sql
 from ledger_pipeline.pricing.costing import Cost, Usage, cost
 from ledger_pipeline.pricing.set_costing import CALL_COLUMNS, computing, cost_calls
 
@@ -110,7 +109,7 @@ def find(book: PriceBook, batches: Iterable[pa.RecordBatch], selection: Selectio
 
 def lines_of_marts(book: PriceBook, marts: duckdb.DuckDBPyConnection) -> tuple[RepricedLine, ...]:
     """The same comparison of all calls that the marts hold, without the corrections one by one."""
-    calls = marts.sql(_sql("repricing_of_marts")).to_arrow_table()
+    calls = marts.sql(read_sql("repricing_of_marts")).to_arrow_table()
     return _compare(book, calls, _table([], _KEPT_OF_CORRECTIONS))[0]
 
 
@@ -118,20 +117,16 @@ def _compare(book: PriceBook, calls: pa.Table, corrections: pa.Table) -> tuple[t
     """The lines, and the calls whose cost is another one now."""
     with computing() as connection:
         connection.register("corrections", corrections)
-        connection.execute(_sql("repricing_standing"))
-        connection.execute(_sql("repricing_compared"))
+        connection.execute(read_sql("repricing_standing"))
+        connection.execute(read_sql("repricing_compared"))
         for start in range(0, max(len(calls), 1), _CALLS_AT_A_TIME):
             part = calls.slice(start, _CALLS_AT_A_TIME)
             found = cost_calls(book, part)
             connection.register("costed", part.append_column("new_cost_usd", found.column("cost_usd")))
-            connection.execute(_sql("repricing_compare"))
+            connection.execute(read_sql("repricing_compare"))
             connection.unregister("costed")
-        lines = tuple(RepricedLine(*row) for row in connection.execute(_sql("repricing_lines")).fetchall())
-        return lines, connection.sql(_sql("repricing_changed")).to_arrow_table()
-
-
-def _sql(name: str) -> str:
-    return files("ledger_pipeline.pricing").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+        lines = tuple(RepricedLine(*row) for row in connection.execute(read_sql("repricing_lines")).fetchall())
+        return lines, connection.sql(read_sql("repricing_changed")).to_arrow_table()
 
 
 def _read(batches: Iterable[pa.RecordBatch], selection: Selection) -> tuple[pa.Table, pa.Table]:

@@ -18,7 +18,7 @@ from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.manifest import WeekFiles, files_by_week
 from ledger_pipeline.cold.reader import event_rows, execution_events, open_read
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS, event_class_of, typed_columns
-from ledger_pipeline.events.columns import week_of
+from ledger_pipeline.events.columns import ALLOWED_AHEAD, week_of
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.pages import Key, Page, Request, instant, whole
 
@@ -32,8 +32,6 @@ _HOT: dict[str, LiteralString] = {
 }
 _COLD = {name: (_SQL / f"{name}.sql").read_text() for name in ("audit_cold", "errors_cold")}
 _BOUNDS = "SELECT (SELECT max(last_week) FROM execution_heads) AS last, readable_drives() AS drives"
-_AHEAD = timedelta(minutes=5)
-"""How far a client's clock may be ahead of the server's."""
 _KINDS: dict[str, Literal["failed", "timeout", "aborted", "log"]] = {
     "WorkflowFailed": "failed",
     "WorkflowTimedOut": "timeout",
@@ -171,7 +169,11 @@ def _rows(
 ) -> list[dict[str, Any]]:
     since = request.filters.get("occurred_from")
     # An event lies in the week of its time or, when it came late, in a later one.
-    lowest = date.min if since is None or since < datetime.min.replace(tzinfo=UTC) + _AHEAD else week_of(since - _AHEAD)
+    lowest = (
+        date.min
+        if since is None or since < datetime.min.replace(tzinfo=UTC) + ALLOWED_AHEAD
+        else week_of(since - ALLOWED_AHEAD)
+    )
     with open_read(connection):
         bounds = connection.execute(_BOUNDS).fetchone() or {}
         weeks = files_by_week(connection, None if lowest == date.min else lowest)

@@ -1,25 +1,22 @@
 """A re-pricing run on a ledger, hot and cold: one at a time where it is applied."""
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from ledger_pipeline.arguments import text_of
 from ledger_pipeline.cold.reader import scan_events
-from ledger_pipeline.cold.sessions import LOCK_CLASS, Held, sessions_holding
+from ledger_pipeline.cold.sessions import sole
 from ledger_pipeline.errors import InvalidInput
-from ledger_pipeline.events.columns import week_of
+from ledger_pipeline.events.columns import ALLOWED_AHEAD, week_of
 from ledger_pipeline.hot.append import append_many
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.pricing.book import load_book
 from ledger_pipeline.pricing.repricing import EVENT_TYPES, Findings, RepricedLine, Selection, as_events, find
 
 REPRICING_LOCK = 2010
-CLOCKS_DIFFER = timedelta(minutes=5)
-"""How far ahead of the server a client may say that a call was made: it is then recorded in an earlier week."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ def reprice(
     if not apply:
         return Repriced(_find(another, cold_dir, selection).lines)
     reason, operator = text_of("reason", reason), text_of("operator", operator)
-    with _alone(connection):
+    with sole(connection, REPRICING_LOCK, "re-pricing is being applied by"):
         findings = _find(another, cold_dir, selection)
         if not findings.corrections:
             return Repriced(findings.lines)
@@ -63,21 +60,8 @@ def reprice(
 
 
 def _find(another: Callable[[], Connection], cold_dir: Path, selection: Selection) -> Findings:
-    from_week = None if selection.start is None else week_of(selection.start - CLOCKS_DIFFER)
+    from_week = None if selection.start is None else week_of(selection.start - ALLOWED_AHEAD)
     with another() as reading:
         book = load_book(reading)
         batches = scan_events(reading, cold_dir, event_types=EVENT_TYPES, from_week=from_week)
         return find(book, batches, selection)
-
-
-@contextmanager
-def _alone(connection: Connection) -> Generator[None]:
-    key = (LOCK_CLASS, REPRICING_LOCK)
-    row = connection.execute("SELECT pg_try_advisory_lock(%s, %s) AS ok", key).fetchone()
-    if not row or not row["ok"]:
-        raise Held(f"re-pricing is being applied by {sessions_holding(connection, REPRICING_LOCK)}: try again")
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s, %s)", key)
