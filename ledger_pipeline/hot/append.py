@@ -22,7 +22,7 @@ from ledger_pipeline.hot.database import Connection, connect_like, translated
 from ledger_pipeline.hot.leaves import make_leaves
 
 MAX_BATCH = 50_000
-BATCH = 10_000
+BATCH = 5_000
 """Events a transaction, unless a caller says otherwise: more make it hold its locks longer, and no quicker."""
 _NO_EXECUTION = "execution_id: is missing; each event of a bulk append names its execution"
 ORDINAL_STEP = 4

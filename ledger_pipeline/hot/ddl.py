@@ -24,7 +24,7 @@ from ledger_pipeline.events.columns import Column, ColumnKind
 from ledger_pipeline.events.enums import DATABASE_ENUMS
 from ledger_pipeline.events.row_faults import COLUMN_RULES, ColumnRule
 from ledger_pipeline.events.states import RULES, ExecutionState, Rule
-from ledger_pipeline.hot.migration_steps import SQL_FOLDER
+from ledger_pipeline.hot.migration_steps import SQL_FOLDER, functions_of
 from ledger_pipeline.hot.payload_shape import payload_cases, step_types
 
 TEMPLATE_FOLDER = Path(__file__).parent / "sql"
@@ -312,12 +312,14 @@ def column_rules() -> str:
 
 
 def derived_files() -> dict[Path, str]:
-    """Each derived file of the newest migration with its text."""
+    """Each derived file with its text; of append, the functions that the newest migration changes."""
+    before = functions_of((SQL_FOLDER / "0003_10_append.sql").read_text())
+    written = append_sql() + "\n" + (TEMPLATE_FOLDER / "project.sql").read_text()
     return {
         SQL_FOLDER / "0001_15_enums.sql": enum_types() + "\n",
         SQL_FOLDER / "0001_20_events.sql": events_sql(),
-        SQL_FOLDER / "0003_10_append.sql": "\n".join(
-            [append_sql(), *((TEMPLATE_FOLDER / name).read_text() for name in ("project.sql", "append_grants.sql"))]
+        SQL_FOLDER / "0004_10_append.sql": "\n".join(
+            text for name, text in functions_of(written).items() if text != before[name]
         ),
     }
 

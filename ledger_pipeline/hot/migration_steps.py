@@ -1,4 +1,4 @@
-"""Steps of migrations: running SQL as the ledger's owner, and replacing the append functions by another version."""
+"""Steps of migrations: running SQL as the ledger's owner, and replacing functions by another version."""
 
 import re
 from collections.abc import Iterable
@@ -8,6 +8,9 @@ from sqlalchemy import Connection
 
 SQL_FOLDER = Path(__file__).parent / "migrations" / "sql"
 _MADE = re.compile(r"^CREATE (FUNCTION|AGGREGATE|TYPE) (\w+)", re.MULTILINE)
+_FUNCTION = re.compile(
+    r"^CREATE (FUNCTION (\w+)\(.*?)\n(?:(?:--[^\n]*)?\n)*(?=CREATE |GRANT |REVOKE |\Z)", re.MULTILINE | re.DOTALL
+)
 _DROPS = re.compile(r"^DROP .*;\n", re.MULTILINE)
 
 
@@ -30,3 +33,8 @@ def replaced(old: Path, *new: Path) -> str:
         for kind, name in made
     ]
     return "\n".join(drops) + "\n\n" + _DROPS.sub("", "\n".join(path.read_text() for path in new))
+
+
+def functions_of(text: str) -> dict[str, str]:
+    """The functions that an SQL text makes, by name, each as a statement that replaces another of its signature."""
+    return {name: f"CREATE OR REPLACE {body}\n" for body, name in _FUNCTION.findall(text)}

@@ -49,7 +49,7 @@ $$;
 
 CREATE FUNCTION is_uuid(given text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN coalesce(given ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$', false);
+RETURN given ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
 
 CREATE FUNCTION plan_fault(member text, entries jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
@@ -62,7 +62,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
             FROM (
                 SELECT e.nth, CASE
                     WHEN jsonb_typeof(e.entry) <> 'object' THEN ': must be an object'
-                    WHEN NOT is_uuid(e.entry ->> 'step_id') THEN '.step_id: must be a UUID'
+                    WHEN is_uuid(e.entry ->> 'step_id') IS NOT TRUE THEN '.step_id: must be a UUID'
                     WHEN coalesce(e.entry ->> 'path', '') !~ '^[0-9]+(/[0-9]+)*$' THEN
                         '.path: must be numbers joined by "/", such as 2/0/1'
                     WHEN coalesce((e.entry -> 'step_order')::text, '') !~ '^[0-9]{1,9}$' THEN
@@ -73,11 +73,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
                         '.step_type: is not known; allowed: ' || concat_ws(', ', /*step_types*/)
                     WHEN e.entry ? 'max_attempts' AND (e.entry -> 'max_attempts')::text !~ '^[1-9][0-9]{0,8}$' THEN
                         '.max_attempts: must be a whole number, 1 or more'
-                    WHEN NOT is_uuid(coalesce(e.entry ->> 'parent_step_id', e.entry ->> 'step_id')) THEN
+                    WHEN NOT is_uuid(e.entry ->> 'parent_step_id') THEN
                         '.parent_step_id: must be a UUID'
-                    WHEN NOT is_uuid(coalesce(e.entry ->> 'template_step_id', e.entry ->> 'step_id')) THEN
+                    WHEN NOT is_uuid(e.entry ->> 'template_step_id') THEN
                         '.template_step_id: must be a UUID'
-                    WHEN NOT is_uuid(coalesce(e.entry ->> 'agent_id', e.entry ->> 'step_id')) THEN '.agent_id: must be a UUID'
+                    WHEN NOT is_uuid(e.entry ->> 'agent_id') THEN '.agent_id: must be a UUID'
                     WHEN jsonb_typeof(e.entry -> 'agent_name') NOT IN ('string', 'null') THEN '.agent_name: must be a text'
                     WHEN jsonb_typeof(e.entry -> 'config') <> 'object' THEN '.config: must be an object'
                     WHEN jsonb_typeof(e.entry -> 'metadata') <> 'object' THEN '.metadata: must be an object'
@@ -92,7 +92,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
 $$;
 
 CREATE FUNCTION payload_fault(event_type text, payload jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 -- What the event's class would refuse of its payload: the fold and the projections must read the same.
 RETURN CASE
     WHEN jsonb_typeof(payload) <> 'object' THEN 'payload: must be a JSON object'
@@ -320,12 +320,17 @@ BEGIN
     SELECT format('LG001 %s: %s', f.event_type, f.fault) INTO problem
     FROM (
         SELECT g.ordinal, g.event_type, coalesce(
-            payload_fault(g.event_type, coalesce(g.payload, '{}')::jsonb),
+            payload_fault(g.event_type, g.parsed),
             -- A bound of our own, so that no reader's stack decides what can be replayed.
-            CASE WHEN length(g.payload) - length(translate(g.payload, '{[', '')) > 200
-                AND g.payload::jsonb @? 'strict $.**{200} ? (@.type() == "object" || @.type() == "array")' THEN 'payload: is nested deeper than 200 levels' END) AS fault
-        FROM unnest(given) g
-        WHERE g.payload <> '{}' OR g.event_type = 'ContextUpdated'
+            CASE WHEN g.bytes > 400 AND g.parsed @? 'strict $.**{200} ? (@.type() == "object" || @.type() == "array")'
+                THEN 'payload: is nested deeper than 200 levels' END) AS fault
+        -- Parsed once: what `payload_fault` takes must be a plain column for it to be inlined.
+        FROM (
+            SELECT b.ordinal, b.event_type, octet_length(b.payload) AS bytes, coalesce(b.payload, '{}')::jsonb AS parsed
+            FROM unnest(given) b
+            WHERE b.payload <> '{}' OR b.event_type = 'ContextUpdated'
+            OFFSET 0
+        ) g
     ) f
     WHERE f.fault IS NOT NULL
     ORDER BY f.ordinal

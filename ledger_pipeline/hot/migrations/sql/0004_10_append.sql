@@ -1,0 +1,506 @@
+CREATE OR REPLACE FUNCTION is_uuid(given text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN given ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$';
+
+CREATE OR REPLACE FUNCTION plan_fault(member text, entries jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
+    -- The first fault of a list of plan entries; the same rules as the catalogue's PlanStep.
+    SELECT CASE
+        WHEN entries IS NULL THEN NULL
+        WHEN jsonb_typeof(entries) <> 'array' THEN format('payload.%s: must be a list of plan entries', member)
+        ELSE (
+            SELECT format('payload.%s[%s]%s', member, e.nth - 1, e.fault)
+            FROM (
+                SELECT e.nth, CASE
+                    WHEN jsonb_typeof(e.entry) <> 'object' THEN ': must be an object'
+                    WHEN is_uuid(e.entry ->> 'step_id') IS NOT TRUE THEN '.step_id: must be a UUID'
+                    WHEN coalesce(e.entry ->> 'path', '') !~ '^[0-9]+(/[0-9]+)*$' THEN
+                        '.path: must be numbers joined by "/", such as 2/0/1'
+                    WHEN coalesce((e.entry -> 'step_order')::text, '') !~ '^[0-9]{1,9}$' THEN
+                        '.step_order: must be a whole number, 0 or more'
+                    WHEN coalesce(jsonb_typeof(e.entry -> 'step_name'), '') <> 'string' OR e.entry ->> 'step_name' = '' THEN
+                        '.step_name: must be a text'
+                    WHEN e.entry ? 'step_type' AND coalesce(e.entry ->> 'step_type', '') NOT IN ('action', 'condition', 'workflow_link', 'parallel', 'loop') THEN
+                        '.step_type: is not known; allowed: ' || concat_ws(', ', 'action', 'condition', 'workflow_link', 'parallel', 'loop')
+                    WHEN e.entry ? 'max_attempts' AND (e.entry -> 'max_attempts')::text !~ '^[1-9][0-9]{0,8}$' THEN
+                        '.max_attempts: must be a whole number, 1 or more'
+                    WHEN NOT is_uuid(e.entry ->> 'parent_step_id') THEN
+                        '.parent_step_id: must be a UUID'
+                    WHEN NOT is_uuid(e.entry ->> 'template_step_id') THEN
+                        '.template_step_id: must be a UUID'
+                    WHEN NOT is_uuid(e.entry ->> 'agent_id') THEN '.agent_id: must be a UUID'
+                    WHEN jsonb_typeof(e.entry -> 'agent_name') NOT IN ('string', 'null') THEN '.agent_name: must be a text'
+                    WHEN jsonb_typeof(e.entry -> 'config') <> 'object' THEN '.config: must be an object'
+                    WHEN jsonb_typeof(e.entry -> 'metadata') <> 'object' THEN '.metadata: must be an object'
+                END AS fault
+                FROM jsonb_array_elements(entries) WITH ORDINALITY AS e (entry, nth)
+            ) e
+            WHERE e.fault IS NOT NULL
+            ORDER BY e.nth
+            LIMIT 1
+        )
+    END
+$$;
+
+CREATE OR REPLACE FUNCTION payload_fault(event_type text, payload jsonb) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+-- What the event's class would refuse of its payload: the fold and the projections must read the same.
+RETURN CASE
+    WHEN jsonb_typeof(payload) <> 'object' THEN 'payload: must be a JSON object'
+    ELSE CASE event_type
+        WHEN 'WorkflowCreated' THEN coalesce(
+            plan_fault('plan', payload -> 'plan'),
+            CASE WHEN jsonb_typeof(payload -> 'input') <> 'object' THEN 'payload.input: must be an object' END,
+            CASE WHEN jsonb_typeof(payload -> 'parameters') <> 'object' THEN 'payload.parameters: must be an object' END,
+            CASE WHEN jsonb_typeof(payload -> 'trigger_context') <> 'object' THEN 'payload.trigger_context: must be an object' END,
+            CASE WHEN jsonb_typeof(payload -> 'metadata') <> 'object' THEN 'payload.metadata: must be an object' END)
+        WHEN 'WorkflowFailed' THEN coalesce(
+            CASE WHEN jsonb_typeof(payload -> 'error_details') <> 'object' THEN 'payload.error_details: must be an object' END)
+        WHEN 'StepDispatched' THEN coalesce(
+            CASE WHEN jsonb_typeof(payload -> 'config') <> 'object' THEN 'payload.config: must be an object' END,
+            plan_fault('plan_entry', CASE WHEN jsonb_typeof(payload -> 'plan_entry') <> 'null' THEN jsonb_build_array(payload -> 'plan_entry') END))
+        WHEN 'StepFailed' THEN coalesce(
+            CASE WHEN jsonb_typeof(payload -> 'error_details') <> 'object' THEN 'payload.error_details: must be an object' END)
+        WHEN 'IterationStarted' THEN coalesce(
+            plan_fault('steps', payload -> 'steps'))
+        WHEN 'InputRequested' THEN coalesce(
+            CASE WHEN jsonb_typeof(payload -> 'input_schema') <> 'object' THEN 'payload.input_schema: must be an object' END)
+        WHEN 'ApprovalRequested' THEN coalesce(
+            CASE WHEN jsonb_typeof(payload -> 'details') <> 'object' THEN 'payload.details: must be an object' END)
+        WHEN 'TokensUpdated' THEN coalesce(
+            CASE WHEN jsonb_typeof(payload -> 'metadata') <> 'object' THEN 'payload.metadata: must be an object' END)
+        WHEN 'ContextUpdated' THEN coalesce(
+            CASE WHEN coalesce(jsonb_typeof(payload -> 'patch'), 'missing') <> 'object' THEN 'payload.patch: must be an object' END)
+        WHEN 'ArtifactRecorded' THEN coalesce(
+            CASE WHEN jsonb_typeof(payload -> 'metadata') <> 'object' THEN 'payload.metadata: must be an object' END)
+        WHEN 'LogRecorded' THEN coalesce(
+            CASE WHEN jsonb_typeof(payload -> 'details') <> 'object' THEN 'payload.details: must be an object' END)
+    END
+END;
+
+CREATE OR REPLACE FUNCTION prepare_batch(
+    p_epoch integer, p_tx bigint, given append_staging[], p_execution_ids uuid[], p_heads execution_heads[], p_history boolean,
+    OUT stored workflow_events[], OUT moves event_move[], OUT whole workflow_events[], OUT problem text)
+LANGUAGE plpgsql
+SET search_path = ledger, pg_temp
+AS $$
+-- Numbers, completes and judges a batch; answers the rows to store, still without their hashes, what moves the
+-- projections, the rows that a projection wants whole, and the first problem, its SQLSTATE before it.
+DECLARE
+    server_now timestamptz := clock_timestamp();
+    open_week date := (SELECT first_open_week FROM ledger_state);
+    keys record;
+    rows_of_executions workflow_executions[];
+    steps workflow_steps[];
+    calls executions[];
+    approvals workflow_approvals[];
+    usages usage_keys[];
+BEGIN
+    SELECT
+        array_agg(g.step_id) FILTER (WHERE g.step_id IS NOT NULL) AS steps,
+        array_agg(g.call_id) FILTER (WHERE g.call_id IS NOT NULL) AS calls,
+        array_agg(g.approval_id) FILTER (WHERE g.approval_id IS NOT NULL) AS approvals,
+        array_agg(g.model_call_id) FILTER (WHERE g.event_type = 'TokensUpdated') AS usages
+    INTO keys
+    FROM unnest(given) g;
+    IF cardinality(p_heads) > 0 THEN
+        rows_of_executions := ARRAY(SELECT x FROM workflow_executions x WHERE x.id = ANY (p_execution_ids));
+        steps := ARRAY(SELECT s FROM workflow_steps s WHERE s.id = ANY (keys.steps));
+        approvals := ARRAY(SELECT a FROM workflow_approvals a WHERE a.id = ANY (keys.approvals));
+        usages := ARRAY(SELECT u FROM usage_keys u
+            WHERE u.execution_id = ANY (p_execution_ids) AND u.model_call_id = ANY (keys.usages));
+    END IF;
+    calls := ARRAY(SELECT c FROM executions c WHERE c.id = ANY (keys.calls));
+
+    SELECT format('LG001 %s: %s', f.event_type, f.fault) INTO problem
+    FROM (
+        SELECT g.ordinal, g.event_type, coalesce(
+            payload_fault(g.event_type, g.parsed),
+            -- A bound of our own, so that no reader's stack decides what can be replayed.
+            CASE WHEN g.bytes > 400 AND g.parsed @? 'strict $.**{200} ? (@.type() == "object" || @.type() == "array")'
+                THEN 'payload: is nested deeper than 200 levels' END) AS fault
+        -- Parsed once: what `payload_fault` takes must be a plain column for it to be inlined.
+        FROM (
+            SELECT b.ordinal, b.event_type, octet_length(b.payload) AS bytes, coalesce(b.payload, '{}')::jsonb AS parsed
+            FROM unnest(given) b
+            WHERE b.payload <> '{}' OR b.event_type = 'ContextUpdated'
+            OFFSET 0
+        ) g
+    ) f
+    WHERE f.fault IS NOT NULL
+    ORDER BY f.ordinal
+    LIMIT 1;
+    IF problem IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    WITH batch AS MATERIALIZED (
+        SELECT * FROM unnest(given)
+    ),
+    -- What the batch does, a narrow line each: one for each step that it plans, then one for the event itself.
+    lines AS MATERIALIZED (
+        SELECT
+            b.execution_id, b.ordinal, 0 AS turn, p.step_id, NULL::uuid AS call_id, NULL::uuid AS approval_id,
+            NULL::text AS event_type, NULL::text AS model_call_id, NULL::text AS execution_to, NULL::text AS step_to,
+            NULL::text AS call, NULL::text AS call_to, NULL::text AS approval_to, NULL::date AS week,
+            p.step_name, p.agent_id, p.agent_name, p.max_attempts
+        FROM batch b
+        CROSS JOIN LATERAL planned_steps(b.event_type, b.payload::json) p
+        WHERE b.event_type IN ('WorkflowCreated', 'IterationStarted')
+            OR b.event_type = 'StepDispatched' AND strpos(b.payload, 'plan_entry') > 0
+        UNION ALL
+        SELECT
+            b.execution_id, b.ordinal, 1, b.step_id, b.call_id, b.approval_id,
+            b.event_type, b.model_call_id, r.execution_to, r.step_to,
+            r.call, r.call_to, CASE b.event_type WHEN 'ApprovalRequested' THEN 'pending' ELSE b.decision END,
+            week_of(CASE WHEN p_history THEN b.occurred_at ELSE server_now END),
+            NULL, NULL, NULL, NULL
+        FROM batch b
+        LEFT JOIN state_rules r ON r.event_type = b.event_type
+    ),
+    -- Each subject is followed through the lines that concern it, and no others: sorting all of them costs most.
+    execution_known AS (
+        SELECT
+            l.ordinal,
+            row_number() OVER line AS nth,
+            max(l.week) OVER line AS week,
+            substr(max(marked(l.ordinal, l.execution_to)) OVER before_this, 20) AS moved_state,
+            coalesce(
+                count(*) FILTER (WHERE l.call = 'opens') OVER before_this
+                - count(*) FILTER (WHERE l.call = 'closes') OVER before_this, 0) AS calls_opened
+        FROM lines l
+        WHERE l.turn = 1
+        WINDOW
+            line AS (PARTITION BY l.execution_id ORDER BY l.ordinal),
+            before_this AS (
+                PARTITION BY l.execution_id ORDER BY l.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ),
+    step_known AS (
+        SELECT
+            l.ordinal, l.turn,
+            bool_or(l.turn = 0) OVER line AS planned,
+            substr(max(marked(l.ordinal, l.step_to)) OVER (line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20)
+                AS moved_step,
+            count(*) FILTER (WHERE l.event_type = 'StepRetried') OVER line AS retries,
+            first_value(l.max_attempts) OVER line AS max_attempts,
+            first_value(l.step_name) OVER line AS step_name,
+            first_value(l.agent_id) OVER line AS agent_id,
+            first_value(l.agent_name) OVER line AS agent_name
+        FROM lines l
+        WHERE l.step_id IS NOT NULL
+        WINDOW line AS (PARTITION BY l.execution_id, l.step_id ORDER BY l.ordinal, l.turn)
+    ),
+    call_known AS (
+        SELECT
+            l.ordinal,
+            substr(max(marked(l.ordinal, l.call_to)) OVER (line ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 20)
+                AS moved_call,
+            first_value(l.step_id) OVER line AS step_id,
+            first_value(l.execution_id) OVER line AS owner
+        FROM lines l
+        WHERE l.call_id IS NOT NULL
+        WINDOW line AS (PARTITION BY l.call_id ORDER BY l.ordinal)
+    ),
+    approval_known AS (
+        SELECT
+            l.ordinal,
+            substr(max(marked(l.ordinal, l.approval_to)) OVER (
+                PARTITION BY l.execution_id, l.approval_id ORDER BY l.ordinal ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ), 20) AS moved_approval
+        FROM lines l
+        WHERE l.approval_id IS NOT NULL
+    ),
+    usage_known AS (
+        SELECT l.ordinal, row_number() OVER (PARTITION BY l.execution_id, l.model_call_id ORDER BY l.ordinal) AS nth
+        FROM lines l
+        WHERE l.event_type = 'TokensUpdated'
+    ),
+    -- Narrow rows are joined first, so that each wide one is touched once.
+    known AS MATERIALIZED (
+        SELECT
+            k.*, t.planned, t.moved_step, t.retries, t.max_attempts, t.step_name, t.agent_id, t.agent_name,
+            f.moved_call, f.step_id AS call_step_id, f.owner AS call_owner, g.moved_approval, m.nth AS usage_nth
+        FROM execution_known k
+        LEFT JOIN step_known t ON t.ordinal = k.ordinal AND t.turn = 1
+        LEFT JOIN call_known f ON f.ordinal = k.ordinal
+        LEFT JOIN approval_known g ON g.ordinal = k.ordinal
+        LEFT JOIN usage_known m ON m.ordinal = k.ordinal
+    ),
+    joined AS (
+        SELECT
+            b.*, k.nth,
+            r.event_type IS NOT NULL AS known_type, r.execution_from, r.step_from, r.call,
+            h.id IS NOT NULL AS stored_execution, h.pruned_at,
+            coalesce(h.last_sequence, 0) + k.nth AS next_sequence,
+            greatest(server_now, h.last_recorded_at) AS assigned_recorded_at,
+            greatest(k.week, open_week, h.last_week) AS assigned_week,
+            coalesce(k.moved_state, h.state) AS state_before,
+            coalesce(h.open_calls, 0) + k.calls_opened AS open_calls,
+            CASE WHEN x.id IS NULL THEN c.workflow_name ELSE x.workflow_name END AS execution_workflow_name,
+            CASE WHEN x.id IS NULL THEN c.workflow_type ELSE x.workflow_type::text END AS execution_workflow_type,
+            CASE WHEN x.id IS NULL THEN c.template_id ELSE x.template_id END AS execution_template_id,
+            CASE WHEN x.id IS NULL THEN c.template_version ELSE x.template_version END AS execution_template_version,
+            CASE WHEN x.id IS NULL THEN c.mode ELSE x.mode END AS execution_mode,
+            CASE WHEN x.id IS NULL THEN c.drive_id ELSE x.drive_id END AS execution_drive_id,
+            CASE WHEN x.id IS NULL THEN c.customer_id ELSE x.customer_id END AS execution_customer_id,
+            CASE WHEN x.id IS NULL THEN c.user_id ELSE x.user_id END AS execution_user_id,
+            CASE WHEN x.id IS NULL THEN c.agent_id ELSE x.agent_id END AS execution_agent_id,
+            CASE WHEN x.id IS NULL THEN c.agent_name ELSE x.agent_name END AS execution_agent_name,
+            coalesce(h.execution_kind, c.execution_kind, 'workflow') AS execution_execution_kind,
+            s.id IS NOT NULL OR k.planned AS step_exists,
+            coalesce(k.moved_step, s.status::text, 'pending') AS step_status,
+            coalesce(s.attempt, 1) + k.retries AS step_attempt,
+            coalesce(s.max_attempts, k.max_attempts) AS max_attempts,
+            CASE WHEN s.id IS NOT NULL OR k.planned THEN coalesce(s.attempt, 1) + k.retries ELSE b.attempt END
+                AS known_attempt,
+            coalesce(s.step_name, k.step_name, b.step_name) AS known_step_name,
+            CASE WHEN s.id IS NULL THEN k.agent_id ELSE s.agent_id END AS step_agent_id,
+            CASE WHEN s.id IS NULL THEN k.agent_name ELSE s.agent_name END AS step_agent_name,
+            coalesce(k.moved_call, o.status::text) AS call_status,
+            coalesce(o.step_id, k.call_step_id) AS call_step_id,
+            coalesce(o.execution_id, k.call_owner) AS call_owner,
+            coalesce(k.moved_approval, a.status) AS approval_status,
+            b.event_type = 'TokensUpdated' AND (u.model_call_id IS NOT NULL OR k.usage_nth > 1) AS usage_repeated
+        FROM batch b
+        JOIN known k ON k.ordinal = b.ordinal
+        LEFT JOIN state_rules r ON r.event_type = b.event_type
+        LEFT JOIN unnest(p_heads) h ON h.id = b.execution_id
+        LEFT JOIN unnest(rows_of_executions) x ON x.id = b.execution_id
+        -- Of two creations the second is refused, so it doesn't matter which one this finds.
+        LEFT JOIN (
+            SELECT DISTINCT ON (execution_id) * FROM batch WHERE event_type = 'WorkflowCreated' ORDER BY execution_id, ordinal
+        ) c ON c.execution_id = b.execution_id
+        LEFT JOIN unnest(steps) s ON s.id = b.step_id AND s.execution_id = b.execution_id
+        LEFT JOIN unnest(calls) o ON o.id = b.call_id
+        LEFT JOIN unnest(approvals) a ON a.id = b.approval_id AND a.execution_id = b.execution_id
+        LEFT JOIN unnest(usages) u ON u.execution_id = b.execution_id AND u.model_call_id = b.model_call_id
+    ),
+    judged AS (
+        SELECT
+            j.*,
+            CASE
+                WHEN NOT j.known_type THEN format('event_type: %L is not known', j.event_type)
+                WHEN j.execution_id IS NULL THEN 'execution_id: is missing'
+                WHEN j.occurred_at IS NULL THEN 'LG011 occurred_at: is missing'
+                WHEN coalesce(j.event_version, 1) <> 1 THEN format('event_version: %s is not known; allowed: 1', j.event_version)
+                WHEN j.occurred_at < '1970-01-01 00:00:00Z' THEN 'LG011 occurred_at: is before 1970-01-01'
+                WHEN j.occurred_at > server_now + interval '5 minutes' THEN format(
+                    'LG011 occurred_at: %s is more than 5 minutes ahead of the server''s clock (%s)', j.occurred_at, server_now)
+                WHEN j.pruned_at IS NOT NULL THEN
+                    'LG008 execution_id: the execution was pruned and takes no event; open a new one whose parent_execution_id names it'
+                WHEN j.event_type = 'WorkflowCreated' AND (j.stored_execution OR j.nth > 1) THEN
+                    'LG008 execution_id: the execution exists already'
+                WHEN j.event_type <> 'WorkflowCreated' AND NOT j.stored_execution AND j.nth = 1 THEN
+                    'LG009 execution_id: the execution does not exist; its first event must be WorkflowCreated'
+                WHEN j.sequence IS NOT NULL AND j.sequence <> j.next_sequence THEN format(
+                    'LG002 sequence: %s was expected, but the next one is %s', j.sequence, j.next_sequence)
+                WHEN cardinality(j.execution_from) > 0 AND j.state_before <> ALL (j.execution_from) THEN
+                    CASE WHEN j.state_before IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')
+                        THEN format('LG008 the execution has ended (%s): only late facts (TokensUpdated, ArtifactRecorded, LogRecorded) may follow',
+                            j.state_before)
+                        ELSE format('LG008 not allowed while the execution is %s; allowed while: %s',
+                            j.state_before, array_to_string(j.execution_from, ', '))
+                    END
+                WHEN j.event_type = 'WorkflowCompleted' AND j.open_calls > 0 THEN format(
+                    'LG008 %s agent call(s) are still open: complete or fail them first', j.open_calls)
+                WHEN cardinality(j.step_from) > 0 AND j.step_id IS NULL THEN 'LG009 step_id: is missing'
+                WHEN j.step_id IS NOT NULL AND j.step_exists IS NOT TRUE THEN format(
+                    'LG009 step_id: %s is not a step of this execution', j.step_id)
+                WHEN cardinality(j.step_from) > 0 AND j.step_status <> ALL (j.step_from) THEN format(
+                    'LG008 step_id: step %L is %s; allowed while: %s', j.known_step_name, j.step_status, array_to_string(j.step_from, ', '))
+                WHEN j.event_type = 'StepRetried' AND j.next_attempt IS DISTINCT FROM j.step_attempt THEN format(
+                    'LG008 next_attempt: %s was given, but the next one is %s', j.next_attempt, j.step_attempt)
+                WHEN j.event_type = 'StepRetried' AND j.next_attempt > j.max_attempts THEN format(
+                    'LG008 next_attempt: %s is beyond the step''s maximum of %s', j.next_attempt, j.max_attempts)
+                WHEN j.call IS NOT NULL AND j.call_id IS NULL THEN 'LG009 call_id: is missing'
+                WHEN j.call = 'opens' AND (j.call_status IS NOT NULL OR j.call_owner <> j.execution_id) THEN format(
+                    'LG009 call_id: %s was used before', j.call_id)
+                WHEN j.call IS DISTINCT FROM 'opens' AND j.call_id IS NOT NULL
+                    AND (j.call_status IS NULL OR j.call_owner <> j.execution_id) THEN format(
+                    'LG009 call_id: %s is not a call of this execution', j.call_id)
+                WHEN j.call = 'closes' AND j.call_status <> 'running' THEN format(
+                    'LG008 call_id: %s has ended (%s)', j.call_id, j.call_status)
+                WHEN j.call_id IS NOT NULL AND j.step_id IS DISTINCT FROM j.call_step_id AND j.step_id IS NOT NULL THEN format(
+                    'LG009 call_id: %s belongs to another step', j.call_id)
+                WHEN j.event_type = 'ApprovalRequested' AND j.approval_status IS NOT NULL THEN format(
+                    'LG009 approval_id: %s was requested before', j.approval_id)
+                WHEN j.event_type = 'ApprovalApplied' AND j.approval_status IS DISTINCT FROM 'pending' THEN format(
+                    '%s approval_id: %s is %s; allowed while: pending',
+                    CASE WHEN j.approval_status IS NULL THEN 'LG009' ELSE 'LG008' END, j.approval_id, coalesce(j.approval_status, 'not requested'))
+                WHEN j.usage_repeated THEN format(
+                    'LG009 model_call_id: %L has its usage recorded already: one per model call', j.model_call_id)
+                WHEN j.event_type = 'CostRecalculated' AND j.execution_execution_kind <> 'repricing' THEN
+                    'LG008 execution_kind: CostRecalculated belongs to an execution of kind repricing'
+            END AS problem
+        FROM joined j
+    )
+    SELECT
+        array_agg(j.event), array_agg(j.move),
+        array_agg(j.event) FILTER (WHERE j.whole),
+        substr(min((
+            lpad(j.ordinal::text, 19, '0') || coalesce(substring(j.problem, '^LG[0-9]{3} '), 'LG001 ')
+            || format('%s (sequence %s): %s', j.event_type, j.next_sequence, regexp_replace(j.problem, '^LG[0-9]{3} ', '')))
+            COLLATE "C") FILTER (WHERE j.problem IS NOT NULL), 20)
+    INTO stored, moves, whole, problem
+    FROM (
+        SELECT
+            j.ordinal, j.event_type, j.next_sequence, j.problem,
+            j.event_type IN ('WorkflowCreated', 'IterationStarted', 'ApprovalRequested', 'ApprovalApplied', 'ArtifactRecorded',
+                'LogRecorded') OR j.event_type = 'StepDispatched' AND strpos(j.payload, 'plan_entry') > 0 AS whole,
+            ROW(
+                coalesce(j.event_id, ledger.uuidv7(j.occurred_at)),
+                j.execution_id,
+                j.next_sequence,
+                j.event_type,
+                coalesce(j.event_version, 1),
+                j.assigned_week,
+                p_epoch,
+                p_tx,
+                j.occurred_at,
+                j.assigned_recorded_at,
+                j.execution_workflow_name,
+                j.execution_workflow_type,
+                j.execution_template_id,
+                j.execution_template_version,
+                j.execution_mode,
+                j.execution_drive_id,
+                j.execution_customer_id,
+                j.execution_user_id,
+                coalesce(j.agent_id, j.step_agent_id, j.execution_agent_id),
+                coalesce(j.agent_name, j.step_agent_name, j.execution_agent_name),
+                j.operator_id,
+                j.operator_kind,
+                j.step_id,
+                j.known_step_name,
+                j.call_id,
+                j.known_attempt,
+                j.source,
+                j.source_file,
+                j.source_line,
+                j.execution_execution_kind,
+                j.triggered_by,
+                j.triggered_by_kind,
+                j.parent_execution_id,
+                j.parent_step_id,
+                j.retry_of,
+                j.budget_usd,
+                j.budget_tokens,
+                j.reason,
+                j.error_code,
+                j.error_message,
+                j.limit_seconds,
+                j.tool_name,
+                j.next_attempt,
+                j.delay_ms,
+                j.branch_condition,
+                j.branch_result,
+                j.branch_target,
+                j.iteration_index,
+                j.child_execution_id,
+                j.prompt,
+                j.approval_id,
+                j.approval_subject,
+                j.requested_from,
+                j.decision,
+                j.decision_comment,
+                j.model_call_id,
+                j.provider,
+                j.model,
+                j.priced_model,
+                j.service_tier,
+                j.context_tier,
+                j.region,
+                j.input_tokens,
+                j.cache_read_tokens,
+                j.cache_write_5m_tokens,
+                j.cache_write_1h_tokens,
+                j.output_tokens,
+                j.reasoning_tokens,
+                j.input_audio_tokens,
+                j.cache_audio_read_tokens,
+                j.output_audio_tokens,
+                j.input_image_tokens,
+                j.output_image_tokens,
+                j.requests,
+                j.input_cost_usd,
+                j.cache_read_cost_usd,
+                j.cache_write_5m_cost_usd,
+                j.cache_write_1h_cost_usd,
+                j.output_cost_usd,
+                j.reasoning_cost_usd,
+                j.input_audio_cost_usd,
+                j.cache_audio_read_cost_usd,
+                j.output_audio_cost_usd,
+                j.input_image_cost_usd,
+                j.output_image_cost_usd,
+                j.requests_cost_usd,
+                j.cost_usd,
+                j.estimated_cost_usd,
+                j.recorded_cost_usd,
+                j.pricing_status,
+                j.unpriced_reason,
+                j.latency_ms,
+                j.target_event_id,
+                j.target_execution_id,
+                j.target_occurred_at,
+                j.old_cost_usd,
+                j.new_cost_usd,
+                j.difference_usd,
+                j.budget_id,
+                j.budget_scope,
+                j.budget_unit,
+                j.budget_period,
+                j.threshold_percent,
+                j.limit_usd,
+                j.total_usd,
+                j.limit_tokens,
+                j.total_tokens,
+                j.artifact_id,
+                j.artifact_type,
+                j.artifact_name,
+                j.uri,
+                j.size_bytes,
+                j.content_type,
+                j.sha256,
+                j.log_level,
+                j.message,
+                coalesce(j.payload, '{}')::json,
+                NULL, NULL
+            )::workflow_events AS event,
+            ROW(
+                j.execution_id,
+                j.next_sequence,
+                j.event_type,
+                j.assigned_week,
+                j.assigned_recorded_at,
+                j.occurred_at,
+                j.execution_execution_kind,
+                j.step_id,
+                j.call_id,
+                j.known_attempt,
+                coalesce(j.agent_id, j.step_agent_id, j.execution_agent_id),
+                coalesce(j.agent_name, j.step_agent_name, j.execution_agent_name),
+                j.operator_id,
+                j.decision,
+                j.next_attempt,
+                j.tool_name,
+                j.child_execution_id,
+                j.reason,
+                j.error_code,
+                j.error_message,
+                j.model,
+                j.model_call_id,
+                j.input_tokens,
+                j.output_tokens,
+                j.input_tokens + j.cache_read_tokens + j.cache_write_5m_tokens + j.cache_write_1h_tokens + j.output_tokens + j.reasoning_tokens + j.input_audio_tokens + j.cache_audio_read_tokens + j.output_audio_tokens + j.input_image_tokens + j.output_image_tokens,
+                j.cost_usd,
+                j.estimated_cost_usd,
+                '{"sequence": ' || j.next_sequence || ', "event_type": "' || j.event_type || '", "occurred_at": "'
+                || to_char(j.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"}',
+                CASE WHEN j.event_type IN ('StepDispatched', 'StepCompleted', 'StepFailed', 'InputReceived',
+                'ContextUpdated', 'WorkflowCompleted', 'WorkflowFailed') THEN j.payload::json END
+            )::event_move AS move
+        FROM judged j
+        OFFSET 0
+    ) j;
+END $$;
