@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
     from ledger_pipeline.budgets.budget import Budgets
     from ledger_pipeline.budgets.judging import Judged
+    from ledger_pipeline.cold.checkpoints import Checkpoint
+    from ledger_pipeline.cold.notes import Note
+    from ledger_pipeline.cold.proof import Proof
     from ledger_pipeline.cold.prune import Pruned
+    from ledger_pipeline.cold.signed_note import VerifierKey
     from ledger_pipeline.events.state import ExecutionState
     from ledger_pipeline.hot.directory import People
     from ledger_pipeline.ingest.seed.scenarios import Seeded
@@ -256,12 +260,23 @@ class Ledger:
         with self._session() as reading:
             return replay(reading, self.settings.cold_dir, wanted, as_of=as_of, known_at=known_at)
 
-    def verify(self, progress: Callable[..., None] | None = None) -> "Report":
-        """Re-hashes everything stored, hot and cold."""
+    def verify(
+        self,
+        progress: Callable[..., None] | None = None,
+        notes: Path | None = None,
+        keys: Sequence["VerifierKey"] | None = None,
+    ) -> "Report":
+        """Re-hashes everything stored, hot and cold; `notes` is a folder of notes that the ledger must agree with.
+
+        They must be signed by one of the keys, by default the one that signs here.
+        """
+        from ledger_pipeline.replay.note_check import KeptNotes
         from ledger_pipeline.replay.verify import verify
 
         with self._session() as reading:
-            return verify(reading, self.settings.cold_dir, progress=progress)
+            # Before the events: a note that is there now signs what is in the database already.
+            kept = None if notes is None else KeptNotes.read(reading, self.settings, notes, keys)
+            return verify(reading, self.settings.cold_dir, progress=progress, notes=kept)
 
     @cached_property
     def queries(self) -> "Queries":
@@ -383,6 +398,22 @@ class Ledger:
 
         with connect(self.url, autocommit=True) as working:
             return take_snapshots(working, self.settings.cold_dir, self.settings.snapshot_every, now, progress=progress)
+
+    def checkpoint(self) -> "tuple[Checkpoint | None, Note | None]":
+        """Closes the feed up to its horizon and signs the tree; None for what there is nothing new to say of."""
+        from ledger_pipeline.cold.checkpoints import close_checkpoint
+        from ledger_pipeline.cold.notes import sign_tree
+
+        with connect(self.url, autocommit=True) as working:
+            return close_checkpoint(working), sign_tree(working, self.settings)
+
+    def prove(self, event_id: UUID) -> "Proof":
+        """The proof that an event was recorded; see `cold.proof.prove`."""
+        from ledger_pipeline.cold.proof import prove
+
+        wanted = id_of("event_id", event_id)
+        with self._session() as reading:
+            return prove(reading, self.settings, wanted)
 
     def roll(
         self,
