@@ -321,13 +321,17 @@ def foreign_sql() -> str:
     return " OR ".join(f"{column} IS NOT NULL AND event_type NOT IN ({', '.join(of)})" for column, of in owners.items())
 
 
+# The folders' names (`week=…`) must not stand in for what the files say of the week.
 ROWS = f"""
     SELECT event_id, execution_id, sequence, leaf, hash,
         week = $week AND execution_id BETWEEN $first AND $last AND NOT ({foreign_sql()}) AS in_place,
         {canonical_text_sql()} AS canonical_text
-    FROM read_parquet($file)
+    FROM read_parquet($file, hive_partitioning = false)
 """  # noqa: S608  of constants above
-FEED = "INSERT INTO feed SELECT epoch, tx, execution_id, sequence, leaf, hash FROM read_parquet($file)"
+FEED = """
+    INSERT INTO feed SELECT epoch, tx, execution_id, sequence, leaf, hash
+    FROM read_parquet($file, hive_partitioning = false)
+"""
 BATCH = "SELECT leaf FROM feed WHERE epoch = ? AND tx >= ? AND tx < ? ORDER BY tx, execution_id, sequence"
 
 

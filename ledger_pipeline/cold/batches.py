@@ -18,7 +18,7 @@ _HOT_HEADS = """
     ORDER BY e.execution_id, e.sequence DESC
 """
 _COLD_HEADS = """
-    SELECT execution_id, max(sequence), arg_max(hash, sequence) FROM read_parquet($files)
+    SELECT execution_id, max(sequence), arg_max(hash, sequence) FROM read_parquet($files, hive_partitioning = false)
     WHERE epoch = $epoch AND tx >= $first_tx AND tx < $end_tx GROUP BY execution_id
 """
 _HOT_LEAVES = """
@@ -26,7 +26,7 @@ _HOT_LEAVES = """
     WHERE epoch = %s AND tx >= %s AND tx < %s
 """
 _COLD_LEAVES = """
-    SELECT tx, execution_id, sequence, leaf FROM read_parquet($files)
+    SELECT tx, execution_id, sequence, leaf FROM read_parquet($files, hive_partitioning = false)
     WHERE epoch = $epoch AND tx >= $first_tx AND tx < $end_tx
 """
 

@@ -28,7 +28,7 @@ _HOT = """
 """
 _COLD = f"""
     SELECT execution_id, sequence, event_type, epoch, tx, leaf, {canonical_text_expression()}
-    FROM read_parquet($files) WHERE event_id = $event_id
+    FROM read_parquet($files, hive_partitioning = false) WHERE event_id = $event_id
 """  # noqa: S608  the expression comes from the catalogue
 
 

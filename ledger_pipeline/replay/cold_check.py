@@ -22,7 +22,10 @@ _SEGMENTS = (
     .replace("/*foreign*/", foreign_expression())
 )
 _BATCH_EVENTS = 1_000_000
-_FEED = "INSERT INTO feed SELECT epoch, tx, execution_id, sequence, leaf FROM read_parquet($names)"
+_FEED = """
+    INSERT INTO feed SELECT epoch, tx, execution_id, sequence, leaf
+    FROM read_parquet($names, hive_partitioning = false)
+"""
 
 
 def batches(weeks: Iterable[RolledWeekRow]) -> Iterator[list[RolledWeekRow]]:

@@ -32,10 +32,10 @@ class KeptNotes:
         row = connection.execute("SELECT instance_id FROM ledger_state").fetchone()
         assert row is not None
         origin = origin_of(row["instance_id"])
+        paths = note_files(folder)
         known = list(keys) if keys is not None else _own_key(settings, origin)
         notes: list[Note] = []
         problems: list[Problem] = []
-        paths = note_files(folder)
         for path in paths:
             try:
                 note = read_note(path, known)

@@ -32,7 +32,7 @@ _HOT = """
 """
 _COLD = """
     INSERT INTO present
-    SELECT event_id, execution_id, sequence, hash FROM read_parquet($files)
+    SELECT event_id, execution_id, sequence, hash FROM read_parquet($files, hive_partitioning = false)
     SEMI JOIN noted USING (execution_id, sequence)
 """
 
