@@ -144,10 +144,8 @@ def test_a_ledger_is_verified_against_its_notes(
     cli: CommandLine, connection: Connection, settings: Settings, tmp_path: Path
 ) -> None:
     notes = settings.home / "notes"
-    assert (
-        cli("verify", "--notes", notes).err
-        == f"error: notes: {notes} is not a folder; name the one that holds the ledger's notes\n"
-    )
+    refused = cli("verify", "--notes", notes)
+    assert (refused.code, refused.err.startswith(f"error: notes: {notes} is not a folder")) == (2, True)
     fill(connection, 2)
     answer = cli("checkpoint", "--json").data
     assert (answer["n"], answer["tree_size"]) == (1, 3)
