@@ -66,7 +66,7 @@ lint: setup ## check style, formatting, types and import contracts
 ui: setup ## open the Dagster UI on the ledger (PORT=3000)
 	@$(BIN)/python -m ledger_pipeline up --port "$(PORT)"
 
-bench: setup ## measure append and roll against bare COPY, costing against genai-prices
+bench: setup ## measure append and roll against bare COPY, verify, costing against genai-prices
 	@$(BIN)/python -m benchmarks.run
 
 clean: ## remove .venv/ and caches; never the ledger in data/

@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import append, pricing, roll
+from benchmarks import append, pricing, roll, verify
 from benchmarks.result import print_table
 
 
@@ -12,6 +12,7 @@ def main() -> int:
     for title, measure, baseline in (
         ("append", append.run, "× COPY"),
         ("roll", roll.run, "× COPY"),
+        ("verify", verify.run, "× aim"),
         ("costing", pricing.run, "× loop"),
     ):
         results = measure()
