@@ -12,15 +12,16 @@ from pydantic import SecretStr
 
 from ledger_pipeline import Ledger, events
 from ledger_pipeline.cold.sessions import LOCK_CLASS, Held
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.errors import InvalidInput, InvalidTransition
 from ledger_pipeline.hot.database import connect
 from ledger_pipeline.ingest.aider import import_aider
+from ledger_pipeline.pricing import repricing
 from ledger_pipeline.pricing.book import load_book
 from ledger_pipeline.pricing.by_hand import Variant, set_prices, withdraw_prices
 from ledger_pipeline.pricing.costing import Usage, cost
 from ledger_pipeline.pricing.explain import usage_tokens
 from ledger_pipeline.pricing.names import UnpricedReason
-from ledger_pipeline.pricing.repricing import RepricedLine, lines_of_marts
+from ledger_pipeline.pricing.repricing import Findings, RepricedLine, Run, Selection, lines_of_marts
 from ledger_pipeline.replay.repricing import REPRICING_LOCK, Repriced
 from ledger_pipeline.settings import Settings
 
@@ -168,20 +169,51 @@ def test_it_is_applied_once_and_a_later_price_builds_on_it(ledger: Ledger) -> No
     assert shown(ledger)[0] == ("gpt-4o", Decimal("2.5"), 2, Decimal("1.5"), 4)
 
 
-def test_a_run_that_broke_off_is_completed_by_the_next(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ledger_pipeline.replay import repricing
-
+def test_a_run_that_broke_off_is_aborted_and_completed_by_the_next(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_input(ledger, "gpt-4o", "2", provider="openai")
-    whole = repricing.as_events
+    whole = Run.corrections
 
-    def half(*args: Any, **options: Any) -> Iterator[events.Event]:
-        yield from list(whole(*args, **options))[:3]
+    def half(self: Run, findings: Findings) -> Iterator[events.Event]:
+        yield from list(whole(self, findings))[:1]
 
     with monkeypatch.context() as patched:
-        patched.setattr(repricing, "as_events", half)
-        applied(ledger)
-    assert differences(applied(ledger))["gpt-4o"] == Decimal("-0.5")
+        patched.setattr(Run, "corrections", half)
+        broken_off = applied(ledger).execution_id
+    assert broken_off
+    assert ledger.replay(broken_off).status == "running"
+    assert ledger.reprice(NOW).execution_id is None
+    assert ledger.replay(broken_off).status == "running"
+    next_run = applied(ledger)
+    assert differences(next_run)["gpt-4o"] == Decimal("-0.5")
+    assert next_run.execution_id
+    assert [ledger.replay(run).status for run in (broken_off, next_run.execution_id)] == ["aborted", "completed"]
+    # Of a process that is not as dead as it seemed, nothing is taken any more.
+    *_, correction, aborted = ledger.events(broken_off)
+    assert aborted["operator_id"] == "ada"
+    late = events.CostRecalculated.from_row(correction).model_copy(update={"event_id": None, "sequence": None})
+    with pytest.raises(InvalidTransition):
+        ledger.append(broken_off, [late])
     assert applied(ledger).execution_id is None
+
+
+def test_a_run_that_lacked_its_end_alone_is_ended_by_one_that_finds_nothing(ledger: Ledger) -> None:
+    run = Run(uuid.uuid4(), Selection(), reason="why", operator="ada", now=datetime.now(UTC))
+    ledger.append(run.execution_id, run.beginning())
+    assert applied(ledger).execution_id is None
+    assert ledger.replay(run.execution_id).status == "aborted"
+
+
+def test_many_calls_are_compared_a_part_at_a_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_input(ledger, "gpt-4o", "2", provider="openai")
+    set_input(ledger, "in-house", "0.8")
+    whole = ledger.reprice(NOW).lines
+    monkeypatch.setattr(repricing, "_CALLS_AT_A_TIME", 1)
+    monkeypatch.setattr(repricing, "_CORRECTIONS_AT_A_TIME", 1)
+    assert ledger.reprice(NOW).lines == whole
+    assert applied(ledger).lines == whole
+    assert sum(line.corrected for line in ledger.reprice(NOW).lines) == 0
 
 
 def test_only_the_calls_of_the_time_and_the_models_are_corrected(ledger: Ledger) -> None:
