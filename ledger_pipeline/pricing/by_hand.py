@@ -62,8 +62,8 @@ def set_prices(
     """Books USD per million of one or more usage kinds from `valid_from` on; None: from then on the catalogues' holds.
 
     A `valid_from` that was set before is corrected, known from `now`. The model may be named as calls name it. Raises
-    InvalidInput for a kind that there is not, a rate that is no price, a variant that no request could have, and a
-    model without a provider that the book doesn't know.
+    InvalidInput for a kind that there is not, a rate that is no price, a variant that no request could have, a model
+    without a provider that the book doesn't know, and one that its provider prices as another provider does.
     """
     rows: list[tuple[str, Decimal | None]] = []
     for kind, rate in rates.items():
@@ -153,9 +153,16 @@ def _key(conn: Connection[dict[str, Any]], variant: Variant) -> PriceKey:
     book = load_book(conn)
     resolved = book.resolve(variant.provider, model)
     if resolved.reason is None and not variant.exact_name:
+        if resolved.provider != resolved.price_provider:
+            raise InvalidInput(
+                f"model: {resolved.provider} has no price of its own for {model!r}, it takes that of "
+                f"{resolved.price_provider}/{resolved.model}: name that to change it for both, or say that it is the "
+                f"exact name at provider {resolved.provider}"
+            )
         provider, model = resolved.price_provider, resolved.model
     else:
-        provider = (variant.provider or resolved.provider or "").strip().lower()
+        # The book's name of a provider first: a new one by another name of it would take all of its calls away.
+        provider = (resolved.provider or variant.provider or "").strip().lower()
     if not provider:
         raise InvalidInput(f"provider: is missing, and the price book doesn't know whose model {model!r} is: name it")
     return PriceKey(
