@@ -19,6 +19,7 @@ from uuid import UUID
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from psycopg import Connection
 
 from ledger_pipeline.events import catalogue as events
 from ledger_pipeline.events.catalogue import USAGE_KINDS
@@ -126,10 +127,30 @@ def find(
     return Findings(lines, Corrections(book, changed))
 
 
-def lines_of_marts(book: PriceBook, marts: duckdb.DuckDBPyConnection) -> tuple[RepricedLine, ...]:
-    """The same comparison of all calls that the marts hold, without the corrections one by one."""
-    calls = marts.sql(read_sql("repricing_of_marts")).to_arrow_table()
-    return _compare(book, [calls], _table([], _KEPT_OF_CORRECTIONS))[0]
+def lines_of_marts(
+    book: PriceBook, all_changed_at: datetime | None, marts: duckdb.DuckDBPyConnection
+) -> tuple[RepricedLine, ...]:
+    """The same comparison of the calls of the marts, of those alone whose cost may have changed since it was recorded.
+
+    `all_changed_at`: see `all_changed_at`. A line counts what it looked at; a month and model that it has nothing of
+    costs what the book knows.
+    """
+    asked: dict[str, Any] = {"all_changed_at": all_changed_at, "providers": [], "models": [], "priced_models": []}
+    pairs = marts.execute("SELECT DISTINCT provider, model, priced_model FROM marts.model_usage").fetchall()
+    for provider, model, priced_model in pairs:
+        found = book.resolve(provider, model)
+        if priced_model != (None if found.reason else f"{found.price_provider}/{found.model}"):
+            for name, value in (("providers", provider), ("models", model), ("priced_models", priced_model)):
+                asked[name].append(value)
+    calls = marts.sql(read_sql("repricing_of_marts"), params=asked).to_arrow_reader(_CALLS_AT_A_TIME)
+    parts = (pa.Table.from_batches([batch]) for batch in calls)
+    return _compare(book, parts, _table([], _KEPT_OF_CORRECTIONS))[0]
+
+
+def all_changed_at(conn: Connection[dict[str, Any]]) -> datetime | None:
+    """When it last changed what all prices follow from: the order of the sources, or the names of service tiers."""
+    row = conn.execute(read_sql("all_changed")).fetchone()
+    return row["changed_at"] if row else None
 
 
 def _compare(
@@ -219,9 +240,7 @@ def _correction(book: PriceBook, row: dict[str, Any]) -> Correction:
 class Run:
     """The execution of a run that is applied, in two parts: it is begun before its first correction is stored."""
 
-    def __init__(
-        self, execution_id: UUID, selection: Selection, *, reason: str, operator: str, now: datetime
-    ) -> None:
+    def __init__(self, execution_id: UUID, selection: Selection, *, reason: str, operator: str, now: datetime) -> None:
         self.execution_id = execution_id
         self._selection, self._reason = selection, reason
         self._who: dict[str, Any] = {

@@ -103,13 +103,13 @@ def test_one_name_of_a_model_can_have_a_price_of_its_own(connection: Connection)
 def test_a_price_of_one_provider_never_becomes_that_of_the_one_whose_prices_it_takes(connection: Connection) -> None:
     load_embedded(connection, JANUARY)
     rates = {"input": Decimal(9)}
-    with pytest.raises(InvalidInput, match="azure has no price of its own for 'gpt-4o', it takes that of openai/gpt-4o"):
+    with pytest.raises(InvalidInput, match="azure has no price of its own .*, it takes that of openai/gpt-4o"):
         set_prices(connection, Variant("azure", "gpt-4o"), rates, valid_from=JANUARY, now=MARCH, **WHO)
     own = Variant("azure_openai", "gpt-4o", exact_name=True)
     (booked,) = set_prices(connection, own, rates, valid_from=JANUARY, now=MARCH, **WHO)
     assert (booked.key.provider, booked.key.model) == ("azure", "gpt-4o")
-    costs = {name: million(connection, MAY, provider=name, model="gpt-4o") for name in ("azure", "az.ai.openai", "openai")}
-    assert costs == {"azure": 9, "az.ai.openai": 9, "openai": Decimal("2.5")}
+    for name, cost in (("azure", "9"), ("az.ai.openai", "9"), ("openai", "2.5")):
+        assert million(connection, MAY, provider=name, model="gpt-4o") == Decimal(cost)
 
 
 def test_another_name_of_a_provider_makes_no_new_one(connection: Connection) -> None:

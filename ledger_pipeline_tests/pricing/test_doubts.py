@@ -146,9 +146,7 @@ def test_a_source_s_first_prices_are_compared_with_what_the_others_say(connectio
     # As if it gave USD per token where it was read as per million.
     second = Source({"m": "0.000003", "own": "77"}, dated, name="second", more=(later,) if later else ())
     status = read(connection, second, APRIL)
-    assert [(one.model, one.jumps) for one in status.held] == [
-        ("m", ("input: 3 of list -> 0.000003 USD per million",))
-    ]
+    assert [(one.model, one.jumps) for one in status.held] == [("m", ("input: 3 of list -> 0.000003 USD per million",))]
     assert [million(connection, model, MAY) for model in ("m", "own")] == [3, 77]
     assert [one.model for one in read(connection, second, MAY).held] == ["m"]
     accept(connection, "second", "acme", "m", now=MAY, **WHO)
