@@ -10,12 +10,12 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from ledger_pipeline.arguments import text_of
+from ledger_pipeline.arguments import shown, text_of
 from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.events.columns import MAX_TOKENS
 from ledger_pipeline.hot.acting import acting
 from ledger_pipeline.pricing.book import LOCK, load_book, read_sql
-from ledger_pipeline.pricing.prices import ANY, FALLBACKS, REQUESTS, STANDARD, PriceKey, quantized_rate
+from ledger_pipeline.pricing.prices import ANY, FALLBACKS, LONGEST_NAME, REQUESTS, STANDARD, PriceKey, quantized_rate
 
 PRICED_KINDS: tuple[str, ...] = (*FALLBACKS, REQUESTS)
 """The usage kinds that a price may be for."""
@@ -149,15 +149,15 @@ def _key(conn: Connection[dict[str, Any]], variant: Variant) -> PriceKey:
         raise InvalidInput(
             f"daily window: {variant.daily_window!r} is no part of a day; allowed: HH:MM-HH:MM in UTC, or {ANY}"
         )
-    model = text_of("model", variant.model)
+    model = text_of("model", variant.model).strip()
     book = load_book(conn)
     resolved = book.resolve(variant.provider, model)
     if resolved.reason is None and not variant.exact_name:
         if resolved.provider != resolved.price_provider:
             raise InvalidInput(
                 f"model: {resolved.provider} has no price of its own for {model!r}, it takes that of "
-                f"{resolved.price_provider}/{resolved.model}: name that to change it for both, or say that it is the "
-                f"exact name at provider {resolved.provider}"
+                f"{resolved.price_provider}/{resolved.model}: name that to change it for both, or set one apart with "
+                f"provider {resolved.provider} and --exact-name"
             )
         provider, model = resolved.price_provider, resolved.model
     else:
@@ -165,11 +165,17 @@ def _key(conn: Connection[dict[str, Any]], variant: Variant) -> PriceKey:
         provider = (resolved.provider or variant.provider or "").strip().lower()
     if not provider:
         raise InvalidInput(f"provider: is missing, and the price book doesn't know whose model {model!r} is: name it")
+    service_tier = book.service_tier(text_of("service tier", variant.service_tier))
+    region = text_of("region", variant.region).lower()
+    named = {"provider": provider, "model": model, "service tier": service_tier, "region": region}
+    for field, name in named.items():
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise InvalidInput(f"{field}: {shown(name)} is no name; allowed: up to {LONGEST_NAME} printable characters")
     return PriceKey(
         provider,
         model,
-        book.service_tier(text_of("service tier", variant.service_tier)),
-        text_of("region", variant.region).lower(),
+        service_tier,
+        region,
         variant.context_tier,
         variant.daily_window,
         "",

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -144,7 +145,8 @@ def lines_of_marts(
                 asked[name].append(value)
     calls = marts.sql(read_sql("repricing_of_marts"), params=asked).to_arrow_reader(_CALLS_AT_A_TIME)
     parts = (pa.Table.from_batches([batch]) for batch in calls)
-    return _compare(book, parts, _table([], _KEPT_OF_CORRECTIONS))[0]
+    # One without rows at least, as where there is nothing to look at.
+    return _compare(book, chain(parts, [calls.schema.empty_table()]), _table([], _KEPT_OF_CORRECTIONS))[0]
 
 
 def all_changed_at(conn: Connection[dict[str, Any]]) -> datetime | None:
