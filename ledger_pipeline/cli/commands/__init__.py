@@ -19,6 +19,7 @@ from ledger_pipeline.cli.commands.psql import psql
 from ledger_pipeline.cli.commands.query import query
 from ledger_pipeline.cli.commands.replay import replay
 from ledger_pipeline.cli.commands.report import report
+from ledger_pipeline.cli.commands.restore import restore
 from ledger_pipeline.cli.commands.roll import roll
 from ledger_pipeline.cli.commands.seed import seed
 from ledger_pipeline.cli.commands.simulate import simulate
@@ -38,6 +39,7 @@ COMMANDS: tuple[click.Command, ...] = (
     export_group,
     daily,
     roll,
+    restore,
     prune,
     query,
     events,
