@@ -206,4 +206,4 @@ def test_each_execution_follows_a_template_of_its_drive(ledger: Ledger, connecti
             assert step.agent_name == entry.agent_name or entry.agent_name is None
         assert planned == {}
     shown = ledger.queries.executions(template=run.template_id).items
-    assert [str(execution.id) for execution in shown] == [run.id]
+    assert [str(execution.execution_id) for execution in shown] == [run.id]
