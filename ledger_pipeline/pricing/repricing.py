@@ -9,7 +9,8 @@ A call that the book can price no longer keeps its cost: a cost is corrected to 
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -33,6 +34,8 @@ from ledger_pipeline.pricing.set_costing import CALL_COLUMNS, computing, cost_ca
 WORKFLOW_NAME = "repricing"
 _CALLS_AT_A_TIME = 250_000
 _CORRECTIONS_AT_A_TIME = 1_000
+_MEMORY = "1GB"
+"""What a comparison keeps of calls beyond it waits in temporary files."""
 _KEPT_OF_CALLS = ("event_id", "execution_id", "sequence", "model_call_id", *CALL_COLUMNS, "cost_usd", "payload")
 _KEPT_OF_CORRECTIONS = (
     *("execution_id", "sequence", "recorded_at", "target_execution_id", "model_call_id", "difference_usd", "payload"),
@@ -104,28 +107,35 @@ class Findings:
 class Corrections:
     """The corrections that a run found, in the order of their calls; each is made when it is asked for."""
 
-    def __init__(self, book: PriceBook, changed: pa.Table) -> None:
-        self._book, self._changed = book, changed
+    def __init__(self, book: PriceBook, compared: duckdb.DuckDBPyConnection) -> None:
+        self._book, self._compared = book, compared
 
     def __len__(self) -> int:
-        return self._changed.num_rows
+        ((count,),) = self._compared.execute("SELECT count(*) FROM changed").fetchall()
+        return count
 
     def __iter__(self) -> Iterator[Correction]:
-        for batch in self._changed.to_batches(_CORRECTIONS_AT_A_TIME):
-            for row in batch.to_pylist():
-                yield _correction(self._book, row)
+        # A connection of its own, since it is read from while the caller works on.
+        with self._compared.cursor() as reading:
+            for batch in reading.sql(read_sql("repricing_changed")).to_arrow_reader(_CORRECTIONS_AT_A_TIME):
+                for row in batch.to_pylist():
+                    yield _correction(self._book, row)
 
 
-def find(
+@contextmanager
+def finding(
     book: PriceBook, calls: Iterable[pa.RecordBatch], corrections: Iterable[pa.RecordBatch], selection: Selection
-) -> Findings:
+) -> Generator[Findings]:
     """Compares the calls of a selection with the book: batches of `ARROW_SCHEMA` with the TokensUpdated, and with every
-    CostRecalculated. No more calls are held at once than are compared at a time, and those that are to be corrected.
+    CostRecalculated. What was found lasts as long as the block; of the calls no more are in memory than are compared at
+    a time, whatever is to be corrected.
     """
     kept = [batch.select(_KEPT_OF_CORRECTIONS) for batch in corrections]
     chosen = (_of_models(book, part, selection.models) for part in _parts(_of_time(calls, selection)))
-    lines, changed = _compare(book, chosen, _table(kept, _KEPT_OF_CORRECTIONS))
-    return Findings(lines, Corrections(book, changed))
+    with computing() as connection:
+        connection.execute(f"SET memory_limit = '{_MEMORY}'")
+        lines = _compare(connection, book, chosen, _table(kept, _KEPT_OF_CORRECTIONS))
+        yield Findings(lines, Corrections(book, connection))
 
 
 def lines_of_marts(
@@ -146,7 +156,9 @@ def lines_of_marts(
     calls = marts.sql(read_sql("repricing_of_marts"), params=asked).to_arrow_reader(_CALLS_AT_A_TIME)
     parts = (pa.Table.from_batches([batch]) for batch in calls)
     # One without rows at least, as where there is nothing to look at.
-    return _compare(book, chain(parts, [calls.schema.empty_table()]), _table([], _KEPT_OF_CORRECTIONS))[0]
+    with computing() as connection:
+        parts = chain(parts, [calls.schema.empty_table()])
+        return _compare(connection, book, parts, _table([], _KEPT_OF_CORRECTIONS))
 
 
 def all_changed_at(conn: Connection[dict[str, Any]]) -> datetime | None:
@@ -156,20 +168,18 @@ def all_changed_at(conn: Connection[dict[str, Any]]) -> datetime | None:
 
 
 def _compare(
-    book: PriceBook, parts: Iterable[pa.Table], corrections: pa.Table
-) -> tuple[tuple[RepricedLine, ...], pa.Table]:
-    """The lines, and the calls whose cost is another one now."""
-    with computing() as connection:
-        connection.register("corrections", corrections)
-        connection.execute(read_sql("repricing_standing"))
-        connection.execute(read_sql("repricing_compared"))
-        for part in parts:
-            found = cost_calls(book, part)
-            connection.register("costed", part.append_column("new_cost_usd", found.column("cost_usd")))
-            connection.execute(read_sql("repricing_compare"))
-            connection.unregister("costed")
-        lines = tuple(RepricedLine(*row) for row in connection.execute(read_sql("repricing_lines")).fetchall())
-        return lines, connection.sql(read_sql("repricing_changed")).to_arrow_table()
+    connection: duckdb.DuckDBPyConnection, book: PriceBook, parts: Iterable[pa.Table], corrections: pa.Table
+) -> tuple[RepricedLine, ...]:
+    """The lines; the calls whose cost is another one now are left in the connection's table `changed`."""
+    connection.register("corrections", corrections)
+    connection.execute(read_sql("repricing_standing"))
+    connection.execute(read_sql("repricing_compared"))
+    for part in parts:
+        found = cost_calls(book, part)
+        connection.register("costed", part.append_column("new_cost_usd", found.column("cost_usd")))
+        connection.execute(read_sql("repricing_compare"))
+        connection.unregister("costed")
+    return tuple(RepricedLine(*row) for row in connection.execute(read_sql("repricing_lines")).fetchall())
 
 
 def _of_time(batches: Iterable[pa.RecordBatch], selection: Selection) -> Iterator[pa.RecordBatch]:

@@ -4,7 +4,8 @@ A run that broke off keeps the corrections that it stored. The next one aborts i
 then on the ledger takes no correction of it, also from a process that is not as dead as it seems.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from ledger_pipeline.events.enums import OperatorKind
 from ledger_pipeline.hot.append import append, append_many
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.pricing.book import load_book
-from ledger_pipeline.pricing.repricing import Findings, RepricedLine, Run, Selection, find
+from ledger_pipeline.pricing.repricing import Findings, RepricedLine, Run, Selection, finding
 
 REPRICING_LOCK = 2010
 
@@ -54,18 +55,19 @@ def reprice(
     if selection.start and selection.end and selection.start >= selection.end:
         raise InvalidInput(f"to: {selection.end.isoformat()} is not after from, {selection.start.isoformat()}")
     if not apply:
-        return Repriced(_find(another, cold_dir, selection).lines)
+        with _found(another, cold_dir, selection) as findings:
+            return Repriced(findings.lines)
     reason, operator = text_of("reason", reason), text_of("operator", operator)
     with sole(connection, REPRICING_LOCK, "re-pricing is being applied by"):
         _abort_what_broke_off(connection, operator, now)
-        findings = _find(another, cold_dir, selection)
-        if not findings.corrections:
-            return Repriced(findings.lines)
-        run = Run(uuid4(), selection, reason=reason, operator=operator, now=now)
-        # Stored by itself, so that whoever comes after a crash sees that there was a run.
-        append(connection, run.execution_id, run.beginning())
-        append_many(connection, run.corrections(findings))
-    return Repriced(findings.lines, run.execution_id)
+        with _found(another, cold_dir, selection) as findings:
+            if not findings.corrections:
+                return Repriced(findings.lines)
+            run = Run(uuid4(), selection, reason=reason, operator=operator, now=now)
+            # Stored by itself, so that whoever comes after a crash sees that there was a run.
+            append(connection, run.execution_id, run.beginning())
+            append_many(connection, run.corrections(findings))
+            return Repriced(findings.lines, run.execution_id)
 
 
 def _abort_what_broke_off(connection: Connection, operator: str, now: datetime) -> None:
@@ -83,11 +85,13 @@ def _abort_what_broke_off(connection: Connection, operator: str, now: datetime) 
         append(connection, run["id"], [aborted])
 
 
-def _find(another: Callable[[], Connection], cold_dir: Path, selection: Selection) -> Findings:
+@contextmanager
+def _found(another: Callable[[], Connection], cold_dir: Path, selection: Selection) -> Generator[Findings]:
     from_week = None if selection.start is None else week_of(selection.start - ALLOWED_AHEAD)
     with another() as reading:
         book = load_book(reading)
         # Corrections last: one that is added meanwhile, where nothing is applied, belongs to a call that was read.
         calls = scan_events(reading, cold_dir, event_types={"TokensUpdated"}, from_week=from_week)
         corrections = scan_events(reading, cold_dir, event_types={"CostRecalculated"}, from_week=from_week)
-        return find(book, calls, corrections, selection)
+        with finding(book, calls, corrections, selection) as findings:
+            yield findings
