@@ -11,6 +11,7 @@ from ledger_pipeline.cli.commands.events import events
 from ledger_pipeline.cli.commands.export import export_group
 from ledger_pipeline.cli.commands.import_ import import_group
 from ledger_pipeline.cli.commands.migrate import migrate
+from ledger_pipeline.cli.commands.notebook import notebook
 from ledger_pipeline.cli.commands.people import members, people
 from ledger_pipeline.cli.commands.prices import prices
 from ledger_pipeline.cli.commands.projections import projections
@@ -55,6 +56,7 @@ COMMANDS: tuple[click.Command, ...] = (
     people,
     members,
     report,
+    notebook,
     sql,
     psql,
 )
