@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from ledger_pipeline.arguments import id_of, shown, time_of
 from ledger_pipeline.errors import InvalidInput, NotFound, SchemaMismatch
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ledger_pipeline.events.state import ExecutionState
     from ledger_pipeline.hot.directory import People
     from ledger_pipeline.ingest.seed.scenarios import Seeded
+    from ledger_pipeline.ingest.seed.story import Followed
     from ledger_pipeline.queries.answers import Queries
     from ledger_pipeline.replay.check_projections import ProjectionReport
     from ledger_pipeline.replay.rebuild_projections import Rebuilt
@@ -51,7 +52,7 @@ BOOK_SECONDS = 5.0
 """How long the price book is taken for current before the ledger looks whether it has changed."""
 _BOOK_VERSION = (
     "SELECT (SELECT count(*) FROM model_pricing) AS prices, (SELECT max(recorded_at) FROM model_pricing) AS latest,"
-    " (SELECT count(*) FROM price_rules) AS rules"
+    " (SELECT count(*) FROM price_rules) AS rules, (SELECT count(*) FROM price_sources) AS readings"
 )
 _SET_UP_LOCK = (19524, 2005)
 
@@ -345,10 +346,26 @@ class Ledger:
         return run_simulation(self.connection, self.book, executions, days, seed, now, progress=progress)
 
     def seed(self, now: datetime) -> "Seeded":
-        """Adds three realistic executions of the time before `now`, with real artifacts; again adds nothing."""
+        """Adds three realistic executions of the time before `now`, with their templates and real artifacts; again
+        adds nothing.
+        """
         from ledger_pipeline.ingest.seed.scenarios import run_seed
 
-        return run_seed(self.connection, self.book, self.settings.home / "artifacts", now)
+        return run_seed(self.connection, self.book, self.settings.home / "artifacts", now, self._followed)
+
+    def _followed(self, definition: Mapping[str, Any], drive_id: UUID, created_by: UUID) -> "Followed":
+        """The first version of a definition's template in a drive, saved where the drive lacks it, and its plan."""
+        from ledger_pipeline.ingest.seed.story import Followed
+        from ledger_pipeline.templates.plan import plan
+
+        name = str(definition["name"])
+        try:
+            template = self.templates.get(name, drive_id=drive_id, version=1)
+        except NotFound:
+            self.templates.save(dict(definition), drive_id=drive_id, created_by=created_by)
+            template = self.templates.get(name, drive_id=drive_id, version=1)
+        entries = plan(template.definition, uuid4, template_steps=template.step_ids)
+        return Followed(template.id, template.version_number, entries)
 
     # The daily job's parts ----------------------------------------------------------------------------------------
 
