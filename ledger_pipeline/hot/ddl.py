@@ -12,6 +12,7 @@ from ledger_pipeline.events.catalogue import (
     ENVELOPE,
     EVENT_COLUMNS,
     EVENT_TYPES,
+    SERVER_COLUMNS,
     TYPE_COLUMNS,
     USAGE_KINDS,
     Event,
@@ -271,6 +272,10 @@ def append_sql() -> str:
     }
     filled = {
         "column_rules": column_rules(),
+        "request_names": _literals(["ordinal", *COLUMN_RULES, *SERVER_COLUMNS]),
+        "string_names": _literals(_names_of(ColumnKind.TEXT, ColumnKind.UUID, ColumnKind.TIMESTAMP)),
+        "amount_names": _literals(_names_of(ColumnKind.USD)),
+        "time_names": _literals(_names_of(ColumnKind.TIMESTAMP)),
         "payload_cases": payload_cases(),
         "step_types": step_types(),
         "event_row": ",\n                ".join(assigned.values()),
@@ -283,6 +288,10 @@ def append_sql() -> str:
     for marker, text in filled.items():
         template = template.replace("/*" + marker + "*/", text)
     return template
+
+
+def _names_of(*kinds: ColumnKind) -> list[str]:
+    return [name for name, rule in COLUMN_RULES.items() if rule.column.kind in kinds]
 
 
 def column_rules() -> str:
@@ -319,7 +328,7 @@ def derived_files() -> dict[Path, str]:
         SQL_FOLDER / "0001_15_enums.sql": enum_types() + "\n",
         SQL_FOLDER / "0001_20_events.sql": events_sql(),
         SQL_FOLDER / "0004_10_append.sql": "\n".join(
-            text for name, text in functions_of(written).items() if text != before[name]
+            text for name, text in functions_of(written).items() if text != before.get(name)
         ),
     }
 

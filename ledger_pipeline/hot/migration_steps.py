@@ -7,9 +7,10 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 SQL_FOLDER = Path(__file__).parent / "migrations" / "sql"
-_MADE = re.compile(r"^CREATE (FUNCTION|AGGREGATE|TYPE) (\w+)", re.MULTILINE)
+_MADE = re.compile(r"^CREATE (?:OR REPLACE )?(FUNCTION|AGGREGATE|TYPE) (\w+)", re.MULTILINE)
 _FUNCTION = re.compile(
-    r"^CREATE (FUNCTION (\w+)\(.*?)\n(?:(?:--[^\n]*)?\n)*(?=CREATE |GRANT |REVOKE |\Z)", re.MULTILINE | re.DOTALL
+    r"^CREATE (?:OR REPLACE )?(FUNCTION (\w+)\(.*?)\n(?:(?:--[^\n]*)?\n)*(?=CREATE |GRANT |REVOKE |\Z)",
+    re.MULTILINE | re.DOTALL,
 )
 _DROPS = re.compile(r"^DROP .*;\n", re.MULTILINE)
 

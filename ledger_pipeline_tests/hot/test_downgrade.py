@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +55,21 @@ def lines_of(changes: list[str]) -> str:
 
 
 @pytest.mark.mission("B6")
-def test_down_and_up_again_give_the_very_schema_that_was(empty_database_url: str) -> None:
+def test_down_and_up_again_give_the_very_schema_that_was_at_each_step(empty_database_url: str) -> None:
+    revisions = [f"{nth:04}" for nth in range(int(FIRST), int(REVISION) + 1)]
     with connect(empty_database_url, autocommit=True) as connection:
-        assert migrate(empty_database_url, NOW, FIRST) == FIRST
-        first = catalogue(connection)
+        schemas: dict[str, Any] = {}
+        for revision in revisions:
+            assert migrate(empty_database_url, NOW, revision) == revision
+            schemas[revision] = catalogue(connection)
+        for older, newer in pairwise(revisions):
+            assert difference(schemas[older], schemas[newer])
+        for revision in reversed(revisions[:-1]):
+            assert migrate(empty_database_url, NOW, revision) == revision
+            changes = difference(schemas[revision], catalogue(connection), KEPT)
+            assert not changes, lines_of(changes)
         assert migrate(empty_database_url, NOW) == REVISION
-        newest = catalogue(connection)
-        assert difference(first, newest)
-        assert migrate(empty_database_url, NOW, FIRST) == FIRST
-        changes = difference(first, catalogue(connection), KEPT)
-        assert not changes, lines_of(changes)
-        assert migrate(empty_database_url, NOW) == REVISION
-        changes = difference(newest, catalogue(connection))
+        changes = difference(schemas[REVISION], catalogue(connection))
         assert not changes, lines_of(changes)
 
 

@@ -89,7 +89,7 @@ COERCED: list[tuple[type[LedgerError], Row, str, Any, str]] = [
     (InvalidTime, LOG, "occurred_at", "2026-01-05T09:00:00", "is '2026-01-05T09:00:00'; allowed: a time with its"),
     (InvalidInput, LOG, "details", {}, "is no column of an event; what has none belongs into the payload"),
 ]
-"""What PostgreSQL would read as something else, or leave out: by Python it is refused."""
+"""What PostgreSQL would read as something else, or leave out."""
 
 
 def request(row: Row, name: str, value: Any) -> tuple[UUID, list[Row]]:
@@ -151,6 +151,28 @@ def test_nothing_is_read_as_something_else(
         way(connection, execution_id, rows)
     assert type(caught.value) is error
     assert str(caught.value).startswith(f"events[{len(rows) - 1}].{name}: {fault}")
+
+
+BY_SQL = [
+    *(case for case in COERCED if not isinstance(case[3], (dict, float)) and not str(case[3]).startswith("9999")),
+    (InvalidInput, LOG, "message", {"a": 1}, 'is {"a": 1}; allowed: text of at least one character'),
+    (InvalidInput, LOG, "message", 7, "is 7; allowed: text of at least one character"),
+    (InvalidInput, LOG, "agent_name", True, "is true; allowed: text of at least one character"),
+    (InvalidInput, LOG, "mesage", "a", "is no column of an event; what has none belongs into the payload"),
+    (InvalidInput, LOG, "batch", "b", "is no column of an event; what has none belongs into the payload"),
+    (InvalidIdentifier, LOG, "agent_id", 7, "7 is not a UUID"),
+    (InvalidTime, LOG, "occurred_at", 20260105, "is 20260105; allowed: a time with its zone"),
+    (InvalidTime, LOG, "occurred_at", "2026-01-05", "is '2026-01-05'; allowed: a time with its zone"),
+]
+"""What JSON can hold of it: a number is exact there, and a payload may be an object."""
+
+
+@pytest.mark.mission("A2")
+@pytest.mark.parametrize(("error", "row", "name", "value", "fault"), BY_SQL)
+def test_nothing_is_read_as_something_else_by_sql(
+    connection: Connection, error: type[LedgerError], row: Row, name: str, value: Any, fault: str
+) -> None:
+    test_nothing_is_read_as_something_else(connection, by_sql, error, row, name, value, fault)
 
 
 @pytest.mark.mission("A2")

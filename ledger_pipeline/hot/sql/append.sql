@@ -111,6 +111,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         /*column_rules*/
 $$;
 
+CREATE FUNCTION has_zone(written text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- Without its zone a time would be read in that of the session.
+RETURN written ~ ':[0-9.]+ ?([Zz]|UTC|[+-][0-9]{2}(:?[0-9]{2})?)$';
+
 CREATE FUNCTION is_within(kind text, value json, minimum text, maximum text) RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 -- Whether a JSON value reads as one of the column's type, within its bounds.
@@ -119,10 +124,12 @@ DECLARE
 BEGIN
     RETURN CASE kind
         WHEN 'text' THEN json_typeof(value) = 'string' AND written <> '' AND strpos(written, chr(31)) = 0
-        WHEN 'uuid' THEN written::uuid IS NOT NULL
+        WHEN 'uuid' THEN json_typeof(value) = 'string' AND written::uuid IS NOT NULL
         WHEN 'json' THEN jsonb_typeof(written::jsonb) = 'object'
-        WHEN 'timestamptz' THEN written::timestamptz >= minimum::timestamptz AND written::timestamptz < maximum::timestamptz
+        WHEN 'timestamptz' THEN json_typeof(value) = 'string' AND has_zone(written)
+            AND written::timestamptz >= minimum::timestamptz AND written::timestamptz < maximum::timestamptz
         WHEN 'numeric(38,12)' THEN written::numeric BETWEEN minimum::numeric AND maximum::numeric
+            AND scale(trim_scale(written::numeric)) <= 12
         ELSE written::bigint BETWEEN minimum::bigint AND maximum::bigint
     END;
 EXCEPTION WHEN data_exception THEN
@@ -133,7 +140,11 @@ CREATE FUNCTION value_fault(given json) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
     -- The first column of an event that can't take what was given, its SQLSTATE before it; the words are those of the
     -- catalogue's `row_fault`. Asked only once a value was refused: what is judged here costs more than an append.
-    SELECT CASE
+    SELECT format('LG010 %s: is no column of an event; what has none belongs into the payload', m.key)
+    FROM json_each(given) m
+    WHERE m.key <> ALL (ARRAY[/*request_names*/])
+    UNION ALL
+    (SELECT CASE
         WHEN f.missing THEN format('LG010 %s: is missing; allowed: %s', f.name, f.allowed)
         WHEN f.foreign_to IS NOT NULL THEN format('LG010 %s: is no column of %s; leave it out', f.name, f.foreign_to)
         WHEN f.kind = 'uuid' THEN format('LG012 %s: %s is not a UUID', f.name, f.shown)
@@ -160,7 +171,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
         ELSE f.foreign_to IS NOT NULL OR NOT is_within(f.kind, f.value, f.minimum, f.maximum)
             OR (f.value #>> '{}') <> ALL (f.vocabulary)
     END
-    ORDER BY f.nth
+    ORDER BY f.nth)
     LIMIT 1
 $$;
 
@@ -187,8 +198,19 @@ END $$;
 
 CREATE FUNCTION received(p_events json) RETURNS append_staging[]
 LANGUAGE plpgsql STABLE SET search_path = ledger, pg_temp AS $$
--- The events of a request as rows.
+-- The events of a request as rows. What would be read as something else than it is, or left out, is refused.
 BEGIN
+    IF EXISTS (
+        SELECT
+        FROM json_array_elements(p_events) e
+        CROSS JOIN LATERAL json_each(e) m
+        WHERE m.key <> ALL (ARRAY[/*request_names*/])
+            OR m.key = ANY (ARRAY[/*string_names*/]) AND json_typeof(m.value) NOT IN ('string', 'null')
+            OR m.key IN (/*time_names*/) AND NOT has_zone(m.value #>> '{}')
+            OR m.key IN (/*amount_names*/) AND scale((m.value #>> '{}')::numeric) > 12
+    ) THEN
+        PERFORM refuse_values(ARRAY(SELECT json_array_elements(p_events)));
+    END IF;
     RETURN ARRAY(SELECT e FROM json_populate_recordset(NULL::append_staging, p_events) e);
 EXCEPTION WHEN data_exception THEN
     IF json_typeof(p_events) <> 'array' THEN
@@ -671,7 +693,8 @@ BEGIN
     RETURN cardinality(prepared.stored);
 -- Judged after the fact: the tables' own constraints have looked at every value once.
 EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
-    PERFORM refuse_values(ARRAY(SELECT to_json(g) FROM unnest(given) g ORDER BY g.ordinal));
+    PERFORM refuse_values(ARRAY(
+        SELECT (to_jsonb(g) - '{batch, staged_at, staged_by}'::text[])::json FROM unnest(given) g ORDER BY g.ordinal));
     RAISE;
 END $$;
 

@@ -78,6 +78,94 @@ RETURN CASE
     END
 END;
 
+CREATE OR REPLACE FUNCTION has_zone(written text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- Without its zone a time would be read in that of the session.
+RETURN written ~ ':[0-9.]+ ?([Zz]|UTC|[+-][0-9]{2}(:?[0-9]{2})?)$';
+
+CREATE OR REPLACE FUNCTION is_within(kind text, value json, minimum text, maximum text) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+-- Whether a JSON value reads as one of the column's type, within its bounds.
+DECLARE
+    written text := value #>> '{}';
+BEGIN
+    RETURN CASE kind
+        WHEN 'text' THEN json_typeof(value) = 'string' AND written <> '' AND strpos(written, chr(31)) = 0
+        WHEN 'uuid' THEN json_typeof(value) = 'string' AND written::uuid IS NOT NULL
+        WHEN 'json' THEN jsonb_typeof(written::jsonb) = 'object'
+        WHEN 'timestamptz' THEN json_typeof(value) = 'string' AND has_zone(written)
+            AND written::timestamptz >= minimum::timestamptz AND written::timestamptz < maximum::timestamptz
+        WHEN 'numeric(38,12)' THEN written::numeric BETWEEN minimum::numeric AND maximum::numeric
+            AND scale(trim_scale(written::numeric)) <= 12
+        ELSE written::bigint BETWEEN minimum::bigint AND maximum::bigint
+    END;
+EXCEPTION WHEN data_exception THEN
+    RETURN false;
+END $$;
+
+CREATE OR REPLACE FUNCTION value_fault(given json) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = ledger, pg_temp AS $$
+    -- The first column of an event that can't take what was given, its SQLSTATE before it; the words are those of the
+    -- catalogue's `row_fault`. Asked only once a value was refused: what is judged here costs more than an append.
+    SELECT format('LG010 %s: is no column of an event; what has none belongs into the payload', m.key)
+    FROM json_each(given) m
+    WHERE m.key <> ALL (ARRAY['ordinal', 'event_id', 'execution_id', 'sequence', 'event_type', 'event_version', 'occurred_at', 'workflow_name', 'workflow_type', 'template_id', 'template_version', 'mode', 'drive_id', 'customer_id', 'user_id', 'agent_id', 'agent_name', 'operator_id', 'operator_kind', 'step_id', 'step_name', 'call_id', 'attempt', 'source', 'source_file', 'source_line', 'execution_kind', 'triggered_by', 'triggered_by_kind', 'parent_execution_id', 'parent_step_id', 'retry_of', 'budget_usd', 'budget_tokens', 'reason', 'error_code', 'error_message', 'limit_seconds', 'tool_name', 'next_attempt', 'delay_ms', 'branch_condition', 'branch_result', 'branch_target', 'iteration_index', 'child_execution_id', 'prompt', 'approval_id', 'approval_subject', 'requested_from', 'decision', 'decision_comment', 'model_call_id', 'provider', 'model', 'priced_model', 'service_tier', 'context_tier', 'region', 'input_tokens', 'cache_read_tokens', 'cache_write_5m_tokens', 'cache_write_1h_tokens', 'output_tokens', 'reasoning_tokens', 'input_audio_tokens', 'cache_audio_read_tokens', 'output_audio_tokens', 'input_image_tokens', 'output_image_tokens', 'requests', 'input_cost_usd', 'cache_read_cost_usd', 'cache_write_5m_cost_usd', 'cache_write_1h_cost_usd', 'output_cost_usd', 'reasoning_cost_usd', 'input_audio_cost_usd', 'cache_audio_read_cost_usd', 'output_audio_cost_usd', 'input_image_cost_usd', 'output_image_cost_usd', 'requests_cost_usd', 'cost_usd', 'estimated_cost_usd', 'recorded_cost_usd', 'pricing_status', 'unpriced_reason', 'latency_ms', 'target_event_id', 'target_execution_id', 'target_occurred_at', 'old_cost_usd', 'new_cost_usd', 'difference_usd', 'budget_id', 'budget_scope', 'budget_unit', 'budget_period', 'threshold_percent', 'limit_usd', 'total_usd', 'limit_tokens', 'total_tokens', 'artifact_id', 'artifact_type', 'artifact_name', 'uri', 'size_bytes', 'content_type', 'sha256', 'log_level', 'message', 'payload', 'week', 'epoch', 'tx', 'recorded_at', 'leaf', 'hash'])
+    UNION ALL
+    (SELECT CASE
+        WHEN f.missing THEN format('LG010 %s: is missing; allowed: %s', f.name, f.allowed)
+        WHEN f.foreign_to IS NOT NULL THEN format('LG010 %s: is no column of %s; leave it out', f.name, f.foreign_to)
+        WHEN f.kind = 'uuid' THEN format('LG012 %s: %s is not a UUID', f.name, f.shown)
+        ELSE format('%s %s: is %s; allowed: %s',
+            CASE f.kind WHEN 'timestamptz' THEN 'LG011' ELSE 'LG010' END, f.name, f.shown, f.allowed)
+    END
+    FROM (
+        SELECT
+            r.*,
+            coalesce(json_typeof(g.value), 'null') = 'null' AS missing,
+            CASE WHEN t.event_type <> ALL (r.types) THEN t.event_type END AS foreign_to,
+            CASE
+                WHEN g.value::text ~ '^"[^\\]*"$' THEN quote_literal(btrim(g.value::text, '"'))
+                WHEN json_typeof(g.value) = 'number' THEN trim_scale(g.value::text::numeric)::text
+                ELSE g.value::text
+            END AS shown,
+            g.value
+        FROM column_rules() r
+        CROSS JOIN (SELECT e.value #>> '{}' AS event_type FROM json_each(given) e WHERE e.key = 'event_type') t
+        LEFT JOIN json_each(given) g ON g.key = r.name
+    ) f
+    WHERE CASE
+        WHEN f.missing THEN (given ->> 'event_type') = ANY (f.required_by)
+        ELSE f.foreign_to IS NOT NULL OR NOT is_within(f.kind, f.value, f.minimum, f.maximum)
+            OR (f.value #>> '{}') <> ALL (f.vocabulary)
+    END
+    ORDER BY f.nth)
+    LIMIT 1
+$$;
+
+CREATE OR REPLACE FUNCTION received(p_events json) RETURNS append_staging[]
+LANGUAGE plpgsql STABLE SET search_path = ledger, pg_temp AS $$
+-- The events of a request as rows. What would be read as something else than it is, or left out, is refused.
+BEGIN
+    IF EXISTS (
+        SELECT
+        FROM json_array_elements(p_events) e
+        CROSS JOIN LATERAL json_each(e) m
+        WHERE m.key <> ALL (ARRAY['ordinal', 'event_id', 'execution_id', 'sequence', 'event_type', 'event_version', 'occurred_at', 'workflow_name', 'workflow_type', 'template_id', 'template_version', 'mode', 'drive_id', 'customer_id', 'user_id', 'agent_id', 'agent_name', 'operator_id', 'operator_kind', 'step_id', 'step_name', 'call_id', 'attempt', 'source', 'source_file', 'source_line', 'execution_kind', 'triggered_by', 'triggered_by_kind', 'parent_execution_id', 'parent_step_id', 'retry_of', 'budget_usd', 'budget_tokens', 'reason', 'error_code', 'error_message', 'limit_seconds', 'tool_name', 'next_attempt', 'delay_ms', 'branch_condition', 'branch_result', 'branch_target', 'iteration_index', 'child_execution_id', 'prompt', 'approval_id', 'approval_subject', 'requested_from', 'decision', 'decision_comment', 'model_call_id', 'provider', 'model', 'priced_model', 'service_tier', 'context_tier', 'region', 'input_tokens', 'cache_read_tokens', 'cache_write_5m_tokens', 'cache_write_1h_tokens', 'output_tokens', 'reasoning_tokens', 'input_audio_tokens', 'cache_audio_read_tokens', 'output_audio_tokens', 'input_image_tokens', 'output_image_tokens', 'requests', 'input_cost_usd', 'cache_read_cost_usd', 'cache_write_5m_cost_usd', 'cache_write_1h_cost_usd', 'output_cost_usd', 'reasoning_cost_usd', 'input_audio_cost_usd', 'cache_audio_read_cost_usd', 'output_audio_cost_usd', 'input_image_cost_usd', 'output_image_cost_usd', 'requests_cost_usd', 'cost_usd', 'estimated_cost_usd', 'recorded_cost_usd', 'pricing_status', 'unpriced_reason', 'latency_ms', 'target_event_id', 'target_execution_id', 'target_occurred_at', 'old_cost_usd', 'new_cost_usd', 'difference_usd', 'budget_id', 'budget_scope', 'budget_unit', 'budget_period', 'threshold_percent', 'limit_usd', 'total_usd', 'limit_tokens', 'total_tokens', 'artifact_id', 'artifact_type', 'artifact_name', 'uri', 'size_bytes', 'content_type', 'sha256', 'log_level', 'message', 'payload', 'week', 'epoch', 'tx', 'recorded_at', 'leaf', 'hash'])
+            OR m.key = ANY (ARRAY['event_id', 'execution_id', 'event_type', 'occurred_at', 'workflow_name', 'workflow_type', 'template_id', 'mode', 'drive_id', 'customer_id', 'user_id', 'agent_id', 'agent_name', 'operator_id', 'operator_kind', 'step_id', 'step_name', 'call_id', 'source', 'source_file', 'execution_kind', 'triggered_by', 'triggered_by_kind', 'parent_execution_id', 'parent_step_id', 'retry_of', 'reason', 'error_code', 'error_message', 'tool_name', 'branch_condition', 'branch_result', 'branch_target', 'child_execution_id', 'prompt', 'approval_id', 'approval_subject', 'requested_from', 'decision', 'decision_comment', 'model_call_id', 'provider', 'model', 'priced_model', 'service_tier', 'context_tier', 'region', 'pricing_status', 'unpriced_reason', 'target_event_id', 'target_execution_id', 'target_occurred_at', 'budget_id', 'budget_scope', 'budget_unit', 'budget_period', 'artifact_id', 'artifact_type', 'artifact_name', 'uri', 'content_type', 'sha256', 'log_level', 'message']) AND json_typeof(m.value) NOT IN ('string', 'null')
+            OR m.key IN ('occurred_at', 'target_occurred_at') AND NOT has_zone(m.value #>> '{}')
+            OR m.key IN ('budget_usd', 'input_cost_usd', 'cache_read_cost_usd', 'cache_write_5m_cost_usd', 'cache_write_1h_cost_usd', 'output_cost_usd', 'reasoning_cost_usd', 'input_audio_cost_usd', 'cache_audio_read_cost_usd', 'output_audio_cost_usd', 'input_image_cost_usd', 'output_image_cost_usd', 'requests_cost_usd', 'cost_usd', 'estimated_cost_usd', 'recorded_cost_usd', 'old_cost_usd', 'new_cost_usd', 'difference_usd', 'limit_usd', 'total_usd') AND scale((m.value #>> '{}')::numeric) > 12
+    ) THEN
+        PERFORM refuse_values(ARRAY(SELECT json_array_elements(p_events)));
+    END IF;
+    RETURN ARRAY(SELECT e FROM json_populate_recordset(NULL::append_staging, p_events) e);
+EXCEPTION WHEN data_exception THEN
+    IF json_typeof(p_events) <> 'array' THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG010', MESSAGE = format('events: is %s; allowed: a list of events', p_events);
+    END IF;
+    PERFORM refuse_values(ARRAY(SELECT json_array_elements(p_events)));
+    RAISE;
+END $$;
+
 CREATE OR REPLACE FUNCTION prepare_batch(
     p_epoch integer, p_tx bigint, given append_staging[], p_execution_ids uuid[], p_heads execution_heads[], p_history boolean,
     OUT stored workflow_events[], OUT moves event_move[], OUT whole workflow_events[], OUT problem text)
@@ -503,4 +591,96 @@ BEGIN
         FROM judged j
         OFFSET 0
     ) j;
+END $$;
+
+CREATE OR REPLACE FUNCTION apply_batch(p_epoch integer, given append_staging[], p_history boolean) RETURNS bigint
+LANGUAGE plpgsql SET search_path = ledger, pg_temp
+-- A batch of 50,000 events takes some 50 MB: in less, each pass over it would go through a temporary file.
+SET work_mem = '256MB'
+-- Joins are of the batch with itself, with arrays as small, or with rows found by arrays of keys. A plan is kept for the
+-- next batch, which may be of another size: with nested loops it would be quadratic in it, and a merge would sort rows of
+-- 119 columns. Plans are kept, not forced anew: that would plan the check of each event's reference to its head, too.
+-- A table that is small now may have grown by the next batch: no plan scans one.
+SET enable_nestloop = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
+AS $$
+-- Stores a batch and moves heads and projections; the caller holds the locks.
+DECLARE
+    types text[];
+    execution_ids uuid[];
+    heads execution_heads[];
+    budgeted boolean;
+    ordered boolean;
+    breaches append_staging[] := '{}';
+    prepared record;
+    digests digested;
+BEGIN
+    SELECT
+        array_agg(DISTINCT g.event_type COLLATE "C"), array_agg(DISTINCT g.execution_id),
+        bool_or(num_nonnulls(g.budget_usd, g.budget_tokens) > 0), bool_and(g.ordinal >= 0)
+    INTO types, execution_ids, budgeted, ordered
+    FROM unnest(given) g;
+    IF NOT ordered THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'ordinal: must be 0 or more';
+    END IF;
+    heads := ARRAY(SELECT h FROM execution_heads h WHERE h.id = ANY (execution_ids));
+    IF 'TokensUpdated' = ANY (types) AND (
+        budgeted OR EXISTS (
+            SELECT FROM workflow_executions x
+            WHERE x.id = ANY (execution_ids) AND num_nonnulls(x.budget_usd, x.budget_tokens) > 0))
+    THEN
+        breaches := coalesce(budget_breaches(given), '{}');
+        types := types || 'BudgetExceeded'::text;
+    END IF;
+    SELECT p.* INTO prepared
+    FROM prepare_batch(p_epoch, pg_current_xact_id()::text::bigint, given || breaches, execution_ids, heads, p_history) p;
+    IF prepared.problem IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = left(prepared.problem, 5), MESSAGE = substr(prepared.problem, 7);
+    END IF;
+    IF cardinality(given) + cardinality(breaches) <> coalesce(cardinality(prepared.stored), 0) THEN
+        RAISE EXCEPTION USING ERRCODE = 'LG001', MESSAGE = 'ordinal: each event of a batch needs one of its own';
+    END IF;
+    IF prepared.stored IS NULL THEN
+        RETURN 0;
+    END IF;
+    digests := digest_batch(prepared.stored, heads);
+
+    INSERT INTO execution_heads AS h (
+        id, execution_kind, state, last_sequence, head_hash, first_week, last_week, last_recorded_at, open_calls, ended
+    )
+    SELECT
+        e.execution_id, max(e.execution_kind),
+        coalesce((array_agg(r.execution_to ORDER BY e.sequence DESC) FILTER (WHERE r.execution_to IS NOT NULL))[1], 'unchanged'),
+        max(e.sequence), (array_agg(e.hash ORDER BY e.sequence DESC))[1], min(e.week), max(e.week), max(e.recorded_at),
+        -- An end closes what is open; until then calls are counted.
+        CASE WHEN bool_or(r.execution_to IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')) THEN 0
+            ELSE coalesce(old.open_calls, 0) + count(*) FILTER (WHERE r.call = 'opens') - count(*) FILTER (WHERE r.call = 'closes')
+        END,
+        coalesce(bool_or(r.execution_to IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')), false)
+    FROM ROWS FROM (unnest(prepared.moves), unnest(digests.hashes)) AS e (execution_id, sequence, event_type, week, recorded_at, occurred_at, execution_kind, step_id, call_id, attempt, agent_id, agent_name, operator_id, decision, next_attempt, tool_name, child_execution_id, reason, error_code, error_message, model, model_call_id, input_tokens, output_tokens, spent_tokens, cost_usd, estimated_cost_usd, summary, payload, hash)
+    JOIN state_rules r ON r.event_type = e.event_type
+    LEFT JOIN unnest(heads) old ON old.id = e.execution_id
+    GROUP BY e.execution_id, old.open_calls
+    ON CONFLICT (id) DO UPDATE SET
+        state = CASE excluded.state WHEN 'unchanged' THEN h.state ELSE excluded.state END,
+        last_sequence = excluded.last_sequence,
+        head_hash = excluded.head_hash,
+        last_week = excluded.last_week,
+        last_recorded_at = excluded.last_recorded_at,
+        open_calls = excluded.open_calls,
+        ended = h.ended OR excluded.ended;
+
+    INSERT INTO workflow_events
+    SELECT d.event_id, d.execution_id, d.sequence, d.event_type, d.event_version, d.week, d.epoch, d.tx, d.occurred_at, d.recorded_at, d.workflow_name, d.workflow_type, d.template_id, d.template_version, d.mode, d.drive_id, d.customer_id, d.user_id, d.agent_id, d.agent_name, d.operator_id, d.operator_kind, d.step_id, d.step_name, d.call_id, d.attempt, d.source, d.source_file, d.source_line, d.execution_kind, d.triggered_by, d.triggered_by_kind, d.parent_execution_id, d.parent_step_id, d.retry_of, d.budget_usd, d.budget_tokens, d.reason, d.error_code, d.error_message, d.limit_seconds, d.tool_name, d.next_attempt, d.delay_ms, d.branch_condition, d.branch_result, d.branch_target, d.iteration_index, d.child_execution_id, d.prompt, d.approval_id, d.approval_subject, d.requested_from, d.decision, d.decision_comment, d.model_call_id, d.provider, d.model, d.priced_model, d.service_tier, d.context_tier, d.region, d.input_tokens, d.cache_read_tokens, d.cache_write_5m_tokens, d.cache_write_1h_tokens, d.output_tokens, d.reasoning_tokens, d.input_audio_tokens, d.cache_audio_read_tokens, d.output_audio_tokens, d.input_image_tokens, d.output_image_tokens, d.requests, d.input_cost_usd, d.cache_read_cost_usd, d.cache_write_5m_cost_usd, d.cache_write_1h_cost_usd, d.output_cost_usd, d.reasoning_cost_usd, d.input_audio_cost_usd, d.cache_audio_read_cost_usd, d.output_audio_cost_usd, d.input_image_cost_usd, d.output_image_cost_usd, d.requests_cost_usd, d.cost_usd, d.estimated_cost_usd, d.recorded_cost_usd, d.pricing_status, d.unpriced_reason, d.latency_ms, d.target_event_id, d.target_execution_id, d.target_occurred_at, d.old_cost_usd, d.new_cost_usd, d.difference_usd, d.budget_id, d.budget_scope, d.budget_unit, d.budget_period, d.threshold_percent, d.limit_usd, d.total_usd, d.limit_tokens, d.total_tokens, d.artifact_id, d.artifact_type, d.artifact_name, d.uri, d.size_bytes, d.content_type, d.sha256, d.log_level, d.message, d.payload, d.leaf, d.hash
+    FROM ROWS FROM (unnest(prepared.stored), unnest(digests.leaves), unnest(digests.hashes))
+        AS d (event_id, execution_id, sequence, event_type, event_version, week, epoch, tx, occurred_at, recorded_at, workflow_name, workflow_type, template_id, template_version, mode, drive_id, customer_id, user_id, agent_id, agent_name, operator_id, operator_kind, step_id, step_name, call_id, attempt, source, source_file, source_line, execution_kind, triggered_by, triggered_by_kind, parent_execution_id, parent_step_id, retry_of, budget_usd, budget_tokens, reason, error_code, error_message, limit_seconds, tool_name, next_attempt, delay_ms, branch_condition, branch_result, branch_target, iteration_index, child_execution_id, prompt, approval_id, approval_subject, requested_from, decision, decision_comment, model_call_id, provider, model, priced_model, service_tier, context_tier, region, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, input_audio_tokens, cache_audio_read_tokens, output_audio_tokens, input_image_tokens, output_image_tokens, requests, input_cost_usd, cache_read_cost_usd, cache_write_5m_cost_usd, cache_write_1h_cost_usd, output_cost_usd, reasoning_cost_usd, input_audio_cost_usd, cache_audio_read_cost_usd, output_audio_cost_usd, input_image_cost_usd, output_image_cost_usd, requests_cost_usd, cost_usd, estimated_cost_usd, recorded_cost_usd, pricing_status, unpriced_reason, latency_ms, target_event_id, target_execution_id, target_occurred_at, old_cost_usd, new_cost_usd, difference_usd, budget_id, budget_scope, budget_unit, budget_period, threshold_percent, limit_usd, total_usd, limit_tokens, total_tokens, artifact_id, artifact_type, artifact_name, uri, size_bytes, content_type, sha256, log_level, message, payload, no_leaf, no_hash, leaf, hash);
+
+    PERFORM project(prepared.moves, prepared.whole, types);
+    RETURN cardinality(prepared.stored);
+-- Judged after the fact: the tables' own constraints have looked at every value once.
+EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+    PERFORM refuse_values(ARRAY(
+        SELECT (to_jsonb(g) - '{batch, staged_at, staged_by}'::text[])::json FROM unnest(given) g ORDER BY g.ordinal));
+    RAISE;
 END $$;

@@ -19,7 +19,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     before = functions_of(_BEFORE.read_text())
-    texts = [before[name] for name in functions_of(_APPEND.read_text())]
+    changed = functions_of(_APPEND.read_text())
+    texts = [before[name] for name in changed if name in before]
+    texts += [f"DROP FUNCTION {name};" for name in changed if name not in before]
     as_owner(op.get_bind(), [*texts, _QUARANTINE.with_suffix(".down.sql").read_text()])
     # What it holds are copies of cold files.
     op.get_bind().exec_driver_sql("DROP SCHEMA ledger_quarantine CASCADE")
