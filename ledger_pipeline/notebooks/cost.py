@@ -31,8 +31,9 @@ def _(frame, marts, mo, usd):
     overview = frame(
         marts,
         """
-        SELECT count(*) AS calls, count(*) FILTER (NOT priced) AS unpriced_calls, sum(cost_usd) AS cost_usd,
-            sum(estimated_cost_usd) AS estimated_cost_usd, sum(corrected_cost_usd) AS corrected_cost_usd,
+        SELECT count(*) AS calls, count(*) FILTER (NOT priced AND correction_count = 0) AS unpriced_calls,
+            sum(cost_usd) AS cost_usd, sum(corrected_cost_usd) AS corrected_cost_usd,
+            sum(corrected_estimate_usd) AS corrected_estimate_usd,
             min(day) AS first_day, max(day) AS last_day, count(DISTINCT execution_id) AS executions
         FROM marts.model_usage
         """,
@@ -48,7 +49,7 @@ def _(frame, marts, mo, usd):
                     mo.stat(usd(overview["cost_usd"]), label="Cost as recorded"),
                     mo.stat(usd(overview["corrected_cost_usd"]), label="Cost as known now"),
                     mo.stat(f"{overview['unpriced_calls']:,}", label="Calls without a price"),
-                    mo.stat(usd(overview["estimated_cost_usd"]), label="Cautious estimate of those"),
+                    mo.stat(usd(overview["corrected_estimate_usd"]), label="Cautious estimate of those"),
                 ],
                 widths="equal",
             ),
@@ -125,7 +126,7 @@ def _(alt, for_chart, for_table, frame, grouping, marts, mo):
         f"""
         SELECT coalesce({grouping.value}::VARCHAR, '(none)') AS name, sum(calls)::BIGINT AS calls,
             sum(total_tokens)::BIGINT AS tokens, sum(cost_usd) AS cost_usd, sum(corrections_usd) AS corrections_usd,
-            sum(corrected_cost_usd) AS corrected_cost_usd, sum(estimated_cost_usd) AS estimated_cost_usd
+            sum(corrected_cost_usd) AS corrected_cost_usd, sum(corrected_estimate_usd) AS corrected_estimate_usd
         FROM marts.cost_daily GROUP BY 1 ORDER BY corrected_cost_usd DESC NULLS LAST
         """,  # noqa: S608  one of the names in the list above
     )
