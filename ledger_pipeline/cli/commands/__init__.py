@@ -9,6 +9,7 @@ from ledger_pipeline.cli.commands.daily import daily
 from ledger_pipeline.cli.commands.demo import demo
 from ledger_pipeline.cli.commands.events import events
 from ledger_pipeline.cli.commands.export import export_group
+from ledger_pipeline.cli.commands.feed import feed
 from ledger_pipeline.cli.commands.import_ import import_group
 from ledger_pipeline.cli.commands.migrate import migrate
 from ledger_pipeline.cli.commands.people import members, people
@@ -42,6 +43,7 @@ COMMANDS: tuple[click.Command, ...] = (
     query,
     events,
     replay,
+    feed,
     verify,
     projections,
     adopt,
