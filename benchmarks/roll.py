@@ -42,7 +42,7 @@ def run(executions: int = EXECUTIONS) -> list[Result]:
     """Medians over the rounds."""
     rates: dict[str, list[float]] = {}
     ratios: dict[str, list[float]] = {}
-    with _simulated_ledger(executions) as (server, template):
+    with simulated_ledger(executions) as (server, template):
         for _ in range(ROUNDS):
             with (
                 tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder,
@@ -86,7 +86,7 @@ def _roll(connection: Connection, settings: Settings) -> tuple[int, dict[str, fl
 
 
 @contextmanager
-def _simulated_ledger(executions: int) -> Generator[tuple[str, str]]:
+def simulated_ledger(executions: int) -> Generator[tuple[str, str]]:
     """A server's URL and the name of a ledger on it, all of whose events lie below a checkpoint."""
     with (
         tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder,
