@@ -6,6 +6,7 @@ PYTHON ?= python3
 # A Python named on the command line is the only one that is tried.
 CANDIDATES := "$(PYTHON)" $(if $(filter command,$(firstword $(origin PYTHON))),,python3 python3.14 python3.13 python3.12 python3.11)
 INPUT ?=
+NAME ?= cost
 PORT ?= 3000
 
 # Another project's modules have no place in this environment.
@@ -20,7 +21,7 @@ REBUILD := rebuild
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint ui bench clean rebuild
+.PHONY: help setup demo test lint ui notebook bench clean rebuild
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +66,9 @@ lint: setup ## check style, formatting, types and import contracts
 
 ui: setup ## open the Dagster UI on the ledger (PORT=3000)
 	@$(BIN)/python -m ledger_pipeline up --port "$(PORT)"
+
+notebook: setup ## open a notebook in the browser (NAME=cost or NAME=audit)
+	@$(BIN)/python -m ledger_pipeline notebook "$(NAME)"
 
 # The peers have an environment of their own; where it can't be built, everything else is measured all the same.
 .venv-bench/.requirements: benchmarks/requirements.lock $(VENV)/.place

@@ -17,7 +17,7 @@ from ledger_pipeline.hot.server import running_server
 from ledger_pipeline.ledger import set_up
 from ledger_pipeline.settings import Settings
 
-pytest_plugins = ["pytester", "ledger_pipeline_tests.mission_report"]
+pytest_plugins = ["pytester", "ledger_pipeline_tests.mission_report", "ledger_pipeline_tests.browser"]
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

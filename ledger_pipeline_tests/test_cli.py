@@ -321,11 +321,30 @@ def test_files_that_no_week_names_are_found_and_removed(invoice: CommandLine, tm
     archived = next((tmp_path / "home" / "cold").rglob("*.parquet"))
     stray = archived.with_name("stray.parquet")
     stray.write_bytes(archived.read_bytes())
-    assert len(invoice("roll", "--orphans", "--dry-run", "--json").data) == 1
+    assert len(invoice("roll", "--orphans", "--json").data) == 1
     assert stray.exists()
-    invoice("roll", "--orphans")
+    invoice("roll", "--orphans", "--remove")
     assert not stray.exists()
     assert archived.exists()
+
+
+def test_a_rolled_week_is_restored_for_a_look_and_dropped(invoice: CommandLine) -> None:
+    assert invoice("restore", "--json").data == []
+    (rolled,) = invoice("roll", "--now", "2025-06-01T00:00:00Z", "--json").data
+    (restored,) = invoice("restore", "--week", rolled["week"], "--json").data
+    assert restored["events"] == rolled["events"] == 4
+    counted = invoice("psql", "-Atc", f"SELECT count(*), min(week) FROM {restored['table']}").out
+    assert counted == f"4|{rolled['week']}\n"
+    assert invoice("restore", "--json").data == [rolled["week"]]
+    again = invoice("restore", "--week", rolled["week"])
+    assert (again.code, again.err.count("\n")) == (2, 1)
+    assert "is restored already" in again.err
+    assert invoice("restore", "--week", rolled["week"], "--drop").out == "1 copies dropped\n"
+    for wrong in (("--week", "2024-12-30"), ("--week", "2025-01-01"), ("--week", "yesterday"), ("--drop",)):
+        refused = invoice("restore", *wrong)
+        assert refused.code == 2
+        assert "week" in refused.err
+    assert invoice("restore").out == "no week is restored\n"
 
 
 def test_a_simulation_is_the_same_for_the_same_seed(cli: CommandLine) -> None:

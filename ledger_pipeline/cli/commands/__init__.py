@@ -12,6 +12,7 @@ from ledger_pipeline.cli.commands.export import export_group
 from ledger_pipeline.cli.commands.feed import feed
 from ledger_pipeline.cli.commands.import_ import import_group
 from ledger_pipeline.cli.commands.migrate import migrate
+from ledger_pipeline.cli.commands.notebook import notebook
 from ledger_pipeline.cli.commands.people import members, people
 from ledger_pipeline.cli.commands.prices import prices
 from ledger_pipeline.cli.commands.projections import projections
@@ -20,6 +21,7 @@ from ledger_pipeline.cli.commands.psql import psql
 from ledger_pipeline.cli.commands.query import query
 from ledger_pipeline.cli.commands.replay import replay
 from ledger_pipeline.cli.commands.report import report
+from ledger_pipeline.cli.commands.restore import restore
 from ledger_pipeline.cli.commands.roll import roll
 from ledger_pipeline.cli.commands.seed import seed
 from ledger_pipeline.cli.commands.simulate import simulate
@@ -39,6 +41,7 @@ COMMANDS: tuple[click.Command, ...] = (
     export_group,
     daily,
     roll,
+    restore,
     prune,
     query,
     events,
@@ -55,6 +58,7 @@ COMMANDS: tuple[click.Command, ...] = (
     people,
     members,
     report,
+    notebook,
     sql,
     psql,
 )

@@ -19,24 +19,27 @@ if TYPE_CHECKING:
     "--keep-days", type=click.IntRange(min=0), metavar="N", help="Days to keep hot; default: LEDGER_HOT_DAYS."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be rolled.")
-@click.option("--orphans", "find_orphans", is_flag=True, help="Instead, remove files that no week names.")
+@click.option("--orphans", "find_orphans", is_flag=True, help="Instead, list files that no week names.")
+@click.option("--remove", is_flag=True, help="With --orphans: remove them.")
 @json_option
-def roll(now: datetime, keep_days: int | None, dry_run: bool, find_orphans: bool, as_json: bool) -> None:
+def roll(now: datetime, keep_days: int | None, dry_run: bool, find_orphans: bool, remove: bool, as_json: bool) -> None:
     """Roll every week that is older than the hot days from Postgres to Parquet files."""
     from ledger_pipeline.cli.progress import telling
     from ledger_pipeline.ledger import Ledger
 
+    if remove and not find_orphans:
+        raise click.UsageError("--remove needs --orphans: only files that no week names are ever removed")
     with Ledger.open() as ledger:
         if find_orphans:
             from ledger_pipeline.cold.roll import orphans
 
-            files = orphans(ledger.connection, ledger.settings, remove=not dry_run)
+            files = orphans(ledger.connection, ledger.settings, remove=remove and not dry_run)
             if as_json:
                 echo_json(files)
             else:
                 for file in files:
                     click.echo(f"{file.name}: {file.bytes:,} bytes")
-                click.echo(f"{len(files):,} files of no week {'found' if dry_run else 'removed'}")
+                click.echo(f"{len(files):,} files of no week {'removed' if remove and not dry_run else 'found'}")
             return
         with telling() as progress:
             weeks = ledger.roll(now, keep_days=keep_days, dry_run=dry_run, progress=_telling(progress))

@@ -43,6 +43,10 @@ REVIEWED: dict[str, set[str]] = {
     "mark_verified": {C},
     "commit_week": {C},
     "drop_empty_leaves": {C},
+    # Copies of rolled weeks, with events of every drive.
+    "open_quarantine": {C},
+    "close_quarantine": {C},
+    "drop_quarantine": {C},
     "hot_weeks": {C},
     "week_leaves": {C},
     "adopt": {S},

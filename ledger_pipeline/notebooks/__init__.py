@@ -1,0 +1,1 @@
+"""Notebooks over the marts, read-only: what it cost, and who did what."""
