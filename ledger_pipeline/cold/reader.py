@@ -6,7 +6,7 @@
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -77,11 +77,13 @@ def execution_events(
     after: int = 0,
     upto: int | None = None,
     columns: Sequence[str] = _ALL_COLUMNS,
+    *,
+    ids_as_text: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The event rows of one execution with a sequence greater than `after`, at most `upto`, in order.
 
     `columns`, of which `execution_id` and `sequence` must be two, are those that a reader wants: whoever leaves out
-    what it doesn't need has the rows several times as soon.
+    what it doesn't need, and takes ids as text, has the rows several times as soon.
 
     Raises NotFound for an execution that doesn't exist or that the session may not see, ColdStoreDamaged for a file
     that is missing or altered, EventsMissing when the answer would have a hole.
@@ -102,7 +104,7 @@ def execution_events(
                 ORDER BY sequence
                 """
             ).format(
-                sql.SQL(", ").join(map(_selected, columns)),
+                sql.SQL(", ").join(_selected(name, ids_as_text) for name in columns),
                 *map(sql.Literal, (execution_id, after, last, head["first_week"], head["last_week"])),
             )
         ).fetchall()
@@ -112,12 +114,13 @@ def execution_events(
         if first_hot > after + 1:
             weeks = files_by_week(connection, head["first_week"], head["last_week"], execution_id)
             cold = [file for week in weeks for file in week.files]
-    rows = _cold_then_hot(cold, cold_dir, execution_id, after, columns, hot)
+    rows = chain(_cold_rows(cold, cold_dir, execution_id, after, columns, ids_as_text), hot)
     return _gapless(rows, execution_id, after, last)
 
 
-def _selected(name: str) -> sql.Composable:
-    if EVENT_COLUMNS[name] is ColumnKind.JSON:
+def _selected(name: str, ids_as_text: bool) -> sql.Composable:
+    kind = EVENT_COLUMNS[name]
+    if kind is ColumnKind.JSON or (ids_as_text and kind is ColumnKind.UUID):
         return sql.SQL("{0}::text AS {0}").format(sql.Identifier(name))
     return sql.Identifier(name)
 
@@ -186,17 +189,18 @@ def read_file(cold_dir: Path, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> 
         raise ColdStoreDamaged(f"cold file {path} holds {events} events, {file.events} were written: restore it")
 
 
-def _cold_then_hot(
+def _cold_rows(
     cold: list[StoredFile],
     cold_dir: Path,
     execution_id: UUID,
     after: int,
     columns: Sequence[str],
-    hot: list[dict[str, Any]],
+    ids_as_text: bool,
 ) -> Iterator[dict[str, Any]]:
+    read = _in_utc if ids_as_text else _event_row
     for file in cold:
-        yield from _rows_of_execution(check_file(cold_dir, file), str(execution_id), after, columns)
-    yield from hot
+        path = check_file(cold_dir, file)
+        yield from map(read, _rows_of_execution(path, str(execution_id), after, columns))
 
 
 def _rows_of_execution(path: Path, execution_id: str, after: int, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -206,7 +210,7 @@ def _rows_of_execution(path: Path, execution_id: str, after: int, columns: Seque
             wanted = pc.and_(
                 pc.equal(batch.column("execution_id"), execution_id), pc.greater(batch.column("sequence"), after)
             )
-            yield from map(_event_row, batch.filter(wanted).to_pylist())
+            yield from batch.filter(wanted).to_pylist()
 
 
 def _row_groups_with(metadata: pq.FileMetaData, execution_id: str) -> list[int]:
@@ -224,6 +228,10 @@ def _event_row(row: dict[str, Any]) -> dict[str, Any]:
     for name in _ID_COLUMNS:
         if row.get(name) is not None:
             row[name] = UUID(row[name])
+    return _in_utc(row)
+
+
+def _in_utc(row: dict[str, Any]) -> dict[str, Any]:
     for name in _TIME_COLUMNS:
         value: datetime | None = row.get(name)
         if value is not None:
