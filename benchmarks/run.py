@@ -14,7 +14,7 @@ def main() -> int:
         ("single appends", single.run, "× eventsourcing"),
         ("replay", replay.run, "× baseline"),
         ("roll", roll.run, "× COPY"),
-        ("verify", verify.run, "× target"),
+        ("verify", verify.run, "× aim"),
         ("costing", pricing.run, "× loop"),
     ):
         results = measure()

@@ -174,6 +174,12 @@ class ColdStoreUnreachable(LedgerError):
     code = "cold_store_unreachable"
 
 
+class NotesContradicted(LedgerError):
+    """A signed note says something else than the ledger: the database was rolled back, or its past rewritten."""
+
+    code = "notes_contradicted"
+
+
 class ArtifactDamaged(LedgerError):
     """An artifact's stored bytes are missing or differ from what was recorded."""
 

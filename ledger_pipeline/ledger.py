@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from ledger_pipeline.arguments import id_of, shown, time_of
 from ledger_pipeline.errors import InvalidInput, NotFound, SchemaMismatch
@@ -29,13 +29,18 @@ if TYPE_CHECKING:
 
     from ledger_pipeline.budgets.budget import Budgets
     from ledger_pipeline.budgets.judging import Judged
+    from ledger_pipeline.cold.checkpoints import Checkpoint
     from ledger_pipeline.cold.consumer import Delivery
     from ledger_pipeline.cold.feed import Position
     from ledger_pipeline.cold.horizon import FeedStatus
+    from ledger_pipeline.cold.notes import Note
+    from ledger_pipeline.cold.proof import Proof
     from ledger_pipeline.cold.prune import Pruned
+    from ledger_pipeline.cold.signed_note import VerifierKey
     from ledger_pipeline.events.state import ExecutionState
     from ledger_pipeline.hot.directory import People
     from ledger_pipeline.ingest.seed.scenarios import Seeded
+    from ledger_pipeline.ingest.seed.story import Followed
     from ledger_pipeline.queries.answers import Queries
     from ledger_pipeline.replay.check_projections import ProjectionReport
     from ledger_pipeline.replay.rebuild_projections import Rebuilt
@@ -50,7 +55,7 @@ BOOK_SECONDS = 5.0
 """How long the price book is taken for current before the ledger looks whether it has changed."""
 _BOOK_VERSION = (
     "SELECT (SELECT count(*) FROM model_pricing) AS prices, (SELECT max(recorded_at) FROM model_pricing) AS latest,"
-    " (SELECT count(*) FROM price_rules) AS rules"
+    " (SELECT count(*) FROM price_rules) AS rules, (SELECT count(*) FROM price_sources) AS readings"
 )
 _SET_UP_LOCK = (19524, 2005)
 
@@ -295,12 +300,23 @@ class Ledger:
         with self._session() as reading:
             return feed_status(reading)
 
-    def verify(self, progress: Callable[..., None] | None = None) -> "Report":
-        """Re-hashes everything stored, hot and cold."""
+    def verify(
+        self,
+        progress: Callable[..., None] | None = None,
+        notes: Path | None = None,
+        keys: Sequence["VerifierKey"] | None = None,
+    ) -> "Report":
+        """Re-hashes everything stored, hot and cold; `notes` is a folder of notes that the ledger must agree with.
+
+        They must be signed by one of the keys, by default the one that signs here.
+        """
+        from ledger_pipeline.replay.note_check import KeptNotes
         from ledger_pipeline.replay.verify import verify
 
         with self._session() as reading:
-            return verify(reading, self.settings.cold_dir, progress=progress)
+            # Before the events: a note that is there now signs what is in the database already.
+            kept = None if notes is None else KeptNotes.read(reading, self.settings, notes, keys)
+            return verify(reading, self.settings.cold_dir, progress=progress, notes=kept)
 
     @cached_property
     def queries(self) -> "Queries":
@@ -369,10 +385,26 @@ class Ledger:
         return run_simulation(self.connection, self.book, executions, days, seed, now, progress=progress)
 
     def seed(self, now: datetime) -> "Seeded":
-        """Adds three realistic executions of the time before `now`, with real artifacts; again adds nothing."""
+        """Adds three realistic executions of the time before `now`, with their templates and real artifacts; again
+        adds nothing.
+        """
         from ledger_pipeline.ingest.seed.scenarios import run_seed
 
-        return run_seed(self.connection, self.book, self.settings.home / "artifacts", now)
+        return run_seed(self.connection, self.book, self.settings.home / "artifacts", now, self._followed)
+
+    def _followed(self, definition: Mapping[str, Any], drive_id: UUID, created_by: UUID) -> "Followed":
+        """The first version of a definition's template in a drive, saved where the drive lacks it, and its plan."""
+        from ledger_pipeline.ingest.seed.story import Followed
+        from ledger_pipeline.templates.plan import plan
+
+        name = str(definition["name"])
+        try:
+            template = self.templates.get(name, drive_id=drive_id, version=1)
+        except NotFound:
+            self.templates.save(dict(definition), drive_id=drive_id, created_by=created_by)
+            template = self.templates.get(name, drive_id=drive_id, version=1)
+        entries = plan(template.definition, uuid4, template_steps=template.step_ids)
+        return Followed(template.id, template.version_number, entries)
 
     # The daily job's parts ----------------------------------------------------------------------------------------
 
@@ -422,6 +454,22 @@ class Ledger:
 
         with connect(self.url, autocommit=True) as working:
             return take_snapshots(working, self.settings.cold_dir, self.settings.snapshot_every, now, progress=progress)
+
+    def checkpoint(self) -> "tuple[Checkpoint | None, Note | None]":
+        """Closes the feed up to its horizon and signs the tree; None for what there is nothing new to say of."""
+        from ledger_pipeline.cold.checkpoints import close_checkpoint
+        from ledger_pipeline.cold.notes import sign_tree
+
+        with connect(self.url, autocommit=True) as working:
+            return close_checkpoint(working), sign_tree(working, self.settings)
+
+    def prove(self, event_id: UUID) -> "Proof":
+        """The proof that an event was recorded; see `cold.proof.prove`."""
+        from ledger_pipeline.cold.proof import prove
+
+        wanted = id_of("event_id", event_id)
+        with self._session() as reading:
+            return prove(reading, self.settings, wanted)
 
     def roll(
         self,

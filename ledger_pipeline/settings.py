@@ -40,7 +40,11 @@ class Settings(BaseSettings):
     notes_dir: Path | None = Field(
         default=None, description="Folder of signed checkpoint notes; unset: `notes/` under the home."
     )
-    signing_key_file: Path | None = Field(default=None, description="Ed25519 key that signs checkpoint notes.")
+    signing_key_file: Path | None = Field(
+        default=None,
+        description="Ed25519 key (PEM) that signs checkpoint notes; unset: `keys/notes.pem` under the home, made on "
+        "first use.",
+    )
     archive_start: date = Field(
         default=date(2020, 1, 6),
         description="Start of Dagster's weekly archive partitions; older weeks roll too.",
@@ -68,6 +72,16 @@ class Settings(BaseSettings):
     def cold_dir(self) -> Path:
         """Folder of the cold store's Parquet files."""
         return Path(self.cold_url).expanduser().absolute() if self.cold_url else self.home / "cold"
+
+    @property
+    def notes_folder(self) -> Path:
+        """Folder of signed checkpoint notes; each ledger has its own in it."""
+        return self.notes_dir or self.home / "notes"
+
+    @property
+    def signing_key(self) -> Path:
+        """File of the key that signs checkpoint notes."""
+        return self.signing_key_file or self.home / "keys" / "notes.pem"
 
     @property
     def marts_dir(self) -> Path:

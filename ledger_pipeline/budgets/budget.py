@@ -93,7 +93,8 @@ class Budgets:
     ) -> Budget:
         """Gives a workflow, an agent or a customer a budget for each period, or another one than before.
 
-        A changed limit counts anew from the beginning of the period in which it is changed. Raises InvalidInput for
+        A changed limit counts anew from the beginning of the period in which it is changed; totals of earlier periods
+        stay. Raises InvalidInput for
         what makes no budget, InvalidReference for an agent, a customer or a drive that is not there to be seen.
         """
         given: dict[str, Any] = {

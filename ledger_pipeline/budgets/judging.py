@@ -41,18 +41,25 @@ class Judged:
 
 @dataclass(frozen=True)
 class _Known:
-    """A budget with its stream and its count; `fresh` is one that begins to count, by these terms."""
+    """A budget with its stream and its count.
+
+    `new`: nobody has counted it yet. `fresh`: nor by these terms, so that it is counted anew from `count.since` on;
+    `since` is from when on it counts, once that is done.
+    """
 
     stream_id: UUID
     count: Count
+    new: bool
     fresh: bool
+    since: datetime
 
 
 def judge(connection: Connection, cold_dir: Path) -> Judged:
     """Counts what was used since the last time, over hot and cold events, and records the breaches.
 
-    A budget that is new, or whose limit was changed, begins with the period in which that was done. The connection must
-    be the service's, outside a transaction. Raises Held, naming the session, while another one judges.
+    A budget that is new begins with the period in which it was made. One whose limit was changed counts anew from the
+    period in which that was done; what it counted of earlier ones stays. The connection must be the service's, outside
+    a transaction. Raises Held, naming the session, while another one judges.
     """
     with own_transactions(connection), translated(), sole(connection, JUDGE_LOCK, "budgets are being judged by"):
         known = _known(connection)
@@ -60,12 +67,14 @@ def judge(connection: Connection, cold_dir: Path) -> Judged:
             return Judged(0, ())
         fresh = [each for each in known if each.fresh]
         # Where nobody counts yet, nobody needs what was used before the first period.
-        cursor = load_cursor(connection, CONSUMER) if len(fresh) < len(known) else None
+        cursor = None if all(each.new for each in known) else load_cursor(connection, CONSUMER)
         recorded: list[Breach] = []
         if fresh:
             earliest = min(each.count.since for each in fresh)
             feed = read_feed(connection, cold_dir, wanted=wanted_from(earliest), until=cursor)
             recorded += _take(connection, cold_dir, feed, fresh)
+            for each in fresh:
+                each.count.since = each.since
         if cursor is not None:
             feed = read_feed(connection, cold_dir, cursor, wanted=Wanted(COUNTED))
             recorded += _take(connection, cold_dir, feed, known)
@@ -87,13 +96,12 @@ def _known(connection: Connection) -> list[_Known]:
     for row in connection.execute((_SQL / "counted_budgets.sql").read_bytes()).fetchall():
         stream_id, terms, since = (row.pop(column) for column in ("stream_id", "terms", "since"))
         budget = Budget.of_row(row)
-        fresh = terms != _terms(budget)
-        count = (
-            Count(budget, begins(budget.period, budget.updated_at))
-            if fresh
-            else Count(budget, since, totals.get(budget.id, {}))
-        )
-        known.append(_Known(stream_id, count, fresh))
+        new, fresh, since = not terms, terms != _terms(budget), begins(budget.period, since)
+        count = Count(budget, since, totals.get(budget.id, {}))
+        if fresh and not new:
+            count.since = max(since, begins(budget.period, budget.updated_at))
+            count.totals = {at: total for at, total in count.totals.items() if at < count.since}
+        known.append(_Known(stream_id, count, new, fresh, since))
     return known
 
 
@@ -167,9 +175,11 @@ def _store(connection: Connection, known: Iterable[_Known], end: Position) -> No
             if each.fresh:
                 cursor.execute(
                     "UPDATE budget_counts SET terms = %s, since = %s WHERE budget_id = %s",
-                    (_terms(budget), count.since, budget.id),
+                    (_terms(budget), each.since, budget.id),
                 )
-                cursor.execute("DELETE FROM budget_totals WHERE budget_id = %s", (budget.id,))
+                cursor.execute(
+                    "DELETE FROM budget_totals WHERE budget_id = %s AND starts_at >= %s", (budget.id, count.since)
+                )
             rows = [
                 (name(budget.period, begin), begin, total.usd, total.tokens, budget.id)
                 for begin, total in count.totals.items()

@@ -18,15 +18,15 @@ DIMENSIONS = {
 """What a report may be by, and the column of `marts.cost_daily` that holds it."""
 
 _MEASURES = (
-    "CAST(sum(calls) AS BIGINT), CAST(sum(total_tokens) AS BIGINT), sum(cost_usd), sum(estimated_cost_usd), "
-    "CAST(sum(calls) - sum(priced_calls) AS BIGINT), sum(recorded_cost_usd), sum(corrections_usd)"
+    "CAST(sum(calls) AS BIGINT), CAST(sum(total_tokens) AS BIGINT), sum(cost_usd), sum(corrected_estimate_usd), "
+    "CAST(sum(calls) - sum(priced_calls) - sum(repriced_calls) AS BIGINT), sum(recorded_cost_usd), sum(corrections_usd)"
 )
 
 
 @dataclass(frozen=True)
 class CostLine:
     """One line: the dimensions' values, then calls, tokens, exact cost in USD (None: nothing of it was priced),
-    the estimate of what has no price, how many calls that is, what the sources themselves recorded, and what
+    the estimate of what has no cost yet, how many calls that is, what the sources themselves recorded, and what
     re-pricing runs found since.
     """
 

@@ -11,7 +11,7 @@ import click
 
 from ledger_pipeline.cli.commands import COMMANDS
 from ledger_pipeline.cli.output import one_line
-from ledger_pipeline.errors import ColdStoreDamaged, LedgerError, ReconciliationFailed
+from ledger_pipeline.errors import ColdStoreDamaged, LedgerError, NotesContradicted, ReconciliationFailed
 
 DONE, NO, REFUSED, DEFECT = 0, 1, 2, 70
 SIGNAL_BASE = 128
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _refuse(error.format_message())
     except (click.Abort, KeyboardInterrupt):
         return SIGNAL_BASE + signal.SIGINT
-    except (ColdStoreDamaged, ReconciliationFailed) as error:
+    except (ColdStoreDamaged, NotesContradicted, ReconciliationFailed) as error:
         _refuse(str(error))
         return NO
     except LedgerError as error:

@@ -10,6 +10,7 @@ from io import RawIOBase
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
+from ledger_pipeline.cold.durable import sync_folder
 from ledger_pipeline.cold.manifest import StoredFile
 from ledger_pipeline.errors import ColdStoreDamaged, ColdStoreUnreachable, LedgerError
 
@@ -78,7 +79,7 @@ class StagedFile(RawIOBase):
             self._file.close()
             # Replaces what an interrupted roll left under this name; no committed week's file is ever written again.
             self._path.replace(final)
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
         except OSError as error:
             raise ColdStoreUnwritable(f"cannot write to the cold store: {error}") from None
         return str(name), digest
@@ -165,12 +166,4 @@ def _make_folders(cold_dir: Path, folder: PurePosixPath) -> None:
     for part in folder.parts:
         parent, path = path, path / part
         path.mkdir(exist_ok=True)
-        _sync_folder(parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(parent)

@@ -1,4 +1,4 @@
-"""The Merkle tree hash of RFC 6962, section 2.1, streamed."""
+"""The Merkle tree of RFC 6962, section 2.1: its hash, streamed, and its proofs, of which RFC 9162 says how to check."""
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -60,12 +60,86 @@ def merkle_root(leaves: Iterable[bytes]) -> bytes:
     return tree.root()
 
 
+def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """PATH(index, leaves): the hashes that, with the leaf at `index`, give the root."""
+    level = [sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    if not 0 <= index < len(level):
+        raise IndexError(f"there is no leaf {index} in a tree of {len(level)}")
+    path: list[bytes] = []
+    while len(level) > 1:
+        sibling = index ^ 1
+        if sibling < len(level):  # an odd last node rises unchanged
+            path.append(level[sibling])
+        level, index = _level_above(level), index // 2
+    return path
+
+
+def root_of_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
+    """The root that a path leads to (RFC 9162, section 2.1.3.2); None when no such tree has such a path."""
+    if not 0 <= index < size:
+        return None
+    node, last, rest = sha256(b"\x00" + leaf).digest(), size - 1, list(path)
+    while last > 0:
+        if index % 2 or index < last:
+            if not rest:
+                return None
+            sibling = rest.pop(0)
+            node = sha256(b"\x01" + (sibling + node if index % 2 else node + sibling)).digest()
+        index, last = index // 2, last // 2
+    return None if rest else node
+
+
+def consistency_path(leaves: Sequence[bytes], earlier: int) -> list[bytes]:
+    """PROOF(earlier, leaves): what shows that the tree of the first `earlier` leaves is the beginning of this one."""
+    if not 0 < earlier <= len(leaves):
+        raise IndexError(f"a tree of {len(leaves)} leaves has no earlier one of {earlier}")
+    return _subproof(leaves, earlier, whole=True)
+
+
+def is_consistent(earlier: int, later: int, earlier_root: bytes, later_root: bytes, path: Sequence[bytes]) -> bool:
+    """Whether a path shows that one tree is the beginning of the other (RFC 9162, section 2.1.4.2)."""
+    if earlier == later:
+        return earlier_root == later_root and not path
+    if not 0 < earlier < later or not path:
+        return False
+    nodes = [earlier_root, *path] if earlier & (earlier - 1) == 0 else list(path)
+    place, last = earlier - 1, later - 1
+    while place % 2:
+        place, last = place // 2, last // 2
+    first, second = nodes[0], nodes[0]
+    for node in nodes[1:]:
+        if last == 0:
+            return False
+        if place % 2 or place == last:
+            first, second = sha256(b"\x01" + node + first).digest(), sha256(b"\x01" + node + second).digest()
+            while place % 2 == 0 and place:
+                place, last = place // 2, last // 2
+        else:
+            second = sha256(b"\x01" + second + node).digest()
+        place, last = place // 2, last // 2
+    return last == 0 and (first, second) == (earlier_root, later_root)
+
+
+def _subproof(leaves: Sequence[bytes], earlier: int, *, whole: bool) -> list[bytes]:
+    """SUBPROOF of RFC 6962; `whole`: the verifier knows the root of the earlier tree already."""
+    if earlier == len(leaves):
+        return [] if whole else [merkle_root(leaves)]
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    if earlier <= split:
+        return [*_subproof(leaves[:split], earlier, whole=whole), merkle_root(leaves[split:])]
+    return [*_subproof(leaves[split:], earlier - split, whole=False), merkle_root(leaves[:split])]
+
+
 def _fold(hashes: Sequence[bytes]) -> bytes:
     """Joins pairs level by level; an odd last node rises unchanged, which is the split of the RFC."""
     level = list(hashes)
     while len(level) > 1:
-        odd = level[-1:] if len(level) % 2 else []
-        # strict=False: the odd last one has no partner.
-        pairs = zip(level[::2], level[1::2], strict=False)
-        level = [sha256(b"\x01" + left + right).digest() for left, right in pairs] + odd
+        level = _level_above(level)
     return level[0]
+
+
+def _level_above(level: Sequence[bytes]) -> list[bytes]:
+    odd = level[-1:] if len(level) % 2 else ()
+    # strict=False: the odd last one has no partner.
+    pairs = zip(level[::2], level[1::2], strict=False)
+    return [*(sha256(b"\x01" + left + right).digest() for left, right in pairs), *odd]

@@ -25,11 +25,12 @@ from ledger_pipeline.events.schema import ARROW_SCHEMA, GENESIS_HASH
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 64 << 20
 
+# The folder's name (`week=…`) must not stand in for what the file says of the week.
 _ROWS = f"""
     SELECT event_id, execution_id, sequence, leaf, hash,
         coalesce(week = $week AND execution_id BETWEEN $first AND $last, false) AS in_place,
         {canonical_text_expression()} AS canonical_text
-    FROM read_parquet($file)
+    FROM read_parquet($file, hive_partitioning = false)
 """  # noqa: S608  the expression comes from the catalogue
 
 

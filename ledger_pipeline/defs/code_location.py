@@ -15,6 +15,7 @@ from ledger_pipeline.defs.events import workflow_events
 from ledger_pipeline.defs.feed import feed_is_not_held_back
 from ledger_pipeline.defs.limits import limits_sensor
 from ledger_pipeline.defs.marts import mart_build
+from ledger_pipeline.defs.notes import signed_notes
 from ledger_pipeline.defs.prices import every_source_is_fresh, model_prices, price_sources, sources_agree
 from ledger_pipeline.defs.prune import pruned_executions
 from ledger_pipeline.defs.resources import LedgerResource
@@ -30,6 +31,7 @@ defs = dg.Definitions(
         execution_snapshots,
         due_weeks,
         event_archive,
+        signed_notes,
         mart_build,
         pruned_executions,
     ],

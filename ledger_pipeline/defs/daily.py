@@ -11,6 +11,7 @@ from ledger_pipeline.defs.due_weeks import (
 )
 from ledger_pipeline.defs.feed import feed_is_not_held_back
 from ledger_pipeline.defs.marts import mart_build
+from ledger_pipeline.defs.notes import signed_notes
 from ledger_pipeline.defs.prices import every_source_is_fresh, model_prices, sources_agree
 from ledger_pipeline.defs.prune import pruned_executions
 from ledger_pipeline.defs.snapshots import execution_snapshots
@@ -20,7 +21,9 @@ JOB = "daily"
 
 daily = dg.define_asset_job(
     JOB,
-    selection=dg.AssetSelection.assets(model_prices, execution_snapshots, due_weeks, mart_build, pruned_executions)
+    selection=dg.AssetSelection.assets(
+        model_prices, execution_snapshots, due_weeks, signed_notes, mart_build, pruned_executions
+    )
     | dg.AssetSelection.checks(
         feed_is_not_held_back,
         coming_weeks_have_tables,
@@ -32,7 +35,7 @@ daily = dg.define_asset_job(
         sources_agree,
     ),
     description="Syncs the price book, snapshots executions, rolls the weeks that are due to the event archive, "
-    "builds and publishes the marts, and prunes executions where that is set. "
+    "signs a note of all that was closed, builds and publishes the marts, and prunes executions where that is set. "
     f"It appends no event. The run tag {NOW_TAG} sets the time that counts as now.",
 )
 

@@ -134,7 +134,7 @@ class LedgerSource:
     ) -> list[dict[str, Any]]:
         sums = ", ".join(f"sum({name}) AS {name}" for name in MEASURES)
         cursor = connection.execute(
-            f"SELECT week, event_type, count(*) AS events, {sums} FROM read_parquet(?) "
+            f"SELECT week, event_type, count(*) AS events, {sums} FROM read_parquet(?, hive_partitioning = false) "
             "WHERE epoch < ? OR (epoch = ? AND tx < ?) GROUP BY week, event_type",
             [[str(self._cold_dir / file.name) for file in week.files], end.epoch, end.epoch, end.tx],
         )

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from ledger_pipeline.arguments import text_of
+from ledger_pipeline.arguments import shown, text_of
 from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.events.columns import MAX_TOKENS
 from ledger_pipeline.hot.acting import acting
 from ledger_pipeline.pricing.book import LOCK, load_book, read_sql
-from ledger_pipeline.pricing.prices import ANY, FALLBACKS, REQUESTS, STANDARD, PriceKey, quantized_rate
+from ledger_pipeline.pricing.prices import ANY, FALLBACKS, LONGEST_NAME, REQUESTS, STANDARD, PriceKey, quantized_rate
 
 PRICED_KINDS: tuple[str, ...] = (*FALLBACKS, REQUESTS)
 """The usage kinds that a price may be for."""
@@ -62,8 +62,8 @@ def set_prices(
     """Books USD per million of one or more usage kinds from `valid_from` on; None: from then on the catalogues' holds.
 
     A `valid_from` that was set before is corrected, known from `now`. The model may be named as calls name it. Raises
-    InvalidInput for a kind that there is not, a rate that is no price, a variant that no request could have, and a
-    model without a provider that the book doesn't know.
+    InvalidInput for a kind that there is not, a rate that is no price, a variant that no request could have, a model
+    without a provider that the book doesn't know, and one that its provider prices as another provider does.
     """
     rows: list[tuple[str, Decimal | None]] = []
     for kind, rate in rates.items():
@@ -149,20 +149,33 @@ def _key(conn: Connection[dict[str, Any]], variant: Variant) -> PriceKey:
         raise InvalidInput(
             f"daily window: {variant.daily_window!r} is no part of a day; allowed: HH:MM-HH:MM in UTC, or {ANY}"
         )
-    model = text_of("model", variant.model)
+    model = text_of("model", variant.model).strip()
     book = load_book(conn)
     resolved = book.resolve(variant.provider, model)
     if resolved.reason is None and not variant.exact_name:
+        if resolved.provider != resolved.price_provider:
+            raise InvalidInput(
+                f"model: {resolved.provider} has no price of its own for {model!r}, it takes that of "
+                f"{resolved.price_provider}/{resolved.model}: name that to change it for both, or set one apart with "
+                f"provider {resolved.provider} and --exact-name"
+            )
         provider, model = resolved.price_provider, resolved.model
     else:
-        provider = (variant.provider or resolved.provider or "").strip().lower()
+        # The book's name of a provider first: a new one by another name of it would take all of its calls away.
+        provider = (resolved.provider or variant.provider or "").strip().lower()
     if not provider:
         raise InvalidInput(f"provider: is missing, and the price book doesn't know whose model {model!r} is: name it")
+    service_tier = book.service_tier(text_of("service tier", variant.service_tier))
+    region = text_of("region", variant.region).lower()
+    named = {"provider": provider, "model": model, "service tier": service_tier, "region": region}
+    for field, name in named.items():
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise InvalidInput(f"{field}: {shown(name)} is no name; allowed: up to {LONGEST_NAME} printable characters")
     return PriceKey(
         provider,
         model,
-        book.service_tier(text_of("service tier", variant.service_tier)),
-        text_of("region", variant.region).lower(),
+        service_tier,
+        region,
         variant.context_tier,
         variant.daily_window,
         "",

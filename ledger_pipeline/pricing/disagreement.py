@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from ledger_pipeline.pricing.book import load_book, read_sql
+from ledger_pipeline.pricing.book import PriceBook, load_book, read_sql
 from ledger_pipeline.pricing.prices import ADMIN, PriceKey
 
 TOLERATED = Decimal("0.01")
@@ -33,21 +33,13 @@ def disagreements(conn: Connection[dict[str, Any]], sources: Sequence[str], now:
     A model of a worse source is the one that the book takes its name for.
     """
     book = load_book(conn)
-    parameters = {"provider": None, "model": None, "at": now, "known_at": None}
-    rates: dict[str, list[tuple[PriceKey, Decimal]]] = {source: [] for source in sources if source != ADMIN}
-    for row in conn.execute(read_sql("listed_prices"), parameters):
-        if row["source"] in rates:
-            key = PriceKey(**{name: row[name] for name in PriceKey._fields})
-            rates[row["source"]].append((key, row["usd_per_million"]))
+    rates = rates_in_force(conn, [source for source in sources if source != ADMIN], now)
     best: dict[PriceKey, tuple[str, Decimal]] = {}
     found: list[Disagreement] = []
     for source, listed in rates.items():
         new: dict[PriceKey, tuple[str, Decimal]] = {}
         for key, rate in listed:
-            resolved = book.resolve(key.provider, key.model)
-            canonical = key
-            if resolved.reason is None and resolved.provider == resolved.price_provider:
-                canonical = key._replace(provider=resolved.price_provider, model=resolved.model)
+            canonical = as_named_by(book, key)
             known = best.get(canonical)
             if known is None:
                 new.setdefault(canonical, (source, rate))
@@ -55,3 +47,24 @@ def disagreements(conn: Connection[dict[str, Any]], sources: Sequence[str], now:
                 found.append(Disagreement(canonical, *known, source, key.model, rate))
         best |= new
     return found
+
+
+def rates_in_force(
+    conn: Connection[dict[str, Any]], sources: Sequence[str], now: datetime
+) -> dict[str, list[tuple[PriceKey, Decimal]]]:
+    """What each source says that its models cost now, in the order of the sources."""
+    parameters = {"provider": None, "model": None, "at": now, "known_at": None}
+    rates: dict[str, list[tuple[PriceKey, Decimal]]] = {source: [] for source in sources}
+    for row in conn.execute(read_sql("listed_prices"), parameters):
+        if row["source"] in rates:
+            key = PriceKey(**{name: row[name] for name in PriceKey._fields})
+            rates[row["source"]].append((key, row["usd_per_million"]))
+    return rates
+
+
+def as_named_by(book: PriceBook, key: PriceKey) -> PriceKey:
+    """The key under the name of the model that the book takes the key's own name for; itself where that is none."""
+    resolved = book.resolve(key.provider, key.model)
+    if resolved.reason is None and resolved.provider == resolved.price_provider:
+        return key._replace(provider=resolved.price_provider, model=resolved.model)
+    return key

@@ -10,10 +10,13 @@ from typing import Any
 from psycopg import Connection
 
 from ledger_pipeline.errors import LedgerError
-from ledger_pipeline.pricing.book import read_sql
+from ledger_pipeline.pricing.book import load_book, read_sql
+from ledger_pipeline.pricing.disagreement import as_named_by, rates_in_force
 from ledger_pipeline.pricing.prices import ANY, STANDARD, Price, PriceKey, plain
 from ledger_pipeline.pricing.sources.source import PriceCatalogue
 
+JUMP = 10
+"""A price that is more than so many times another one is not believed at once; `jumps.sql` has the same."""
 FEWEST_TO_VANISH = 3
 """Fewer prices of a kind than this may all end: that happens; more than half of many at once is a changed format."""
 
@@ -75,8 +78,11 @@ def zero_where_priced(conn: Connection[dict[str, Any]], catalogue: PriceCatalogu
 def without_jumps(
     conn: Connection[dict[str, Any]], catalogue: PriceCatalogue, now: datetime
 ) -> tuple[PriceCatalogue, tuple[HeldModel, ...]]:
-    """The catalogue without the models whose prices jump and that nobody has accepted; those are held for review."""
-    jumps: dict[tuple[str, str], list[str]] = {}
+    """The catalogue without the models whose prices jump and that nobody has accepted; those are held for review.
+
+    A model that the source lists for the first time is compared with what the other sources say that it costs now.
+    """
+    jumps = _jumps_from_others(conn, catalogue, now)
     for row in conn.execute(read_sql("jumps"), listed_columns(catalogue) | {"now": now}):
         jumps.setdefault((row["provider"], row["model"]), []).append(_in_words(row))
     waiting = {
@@ -106,14 +112,45 @@ def without_jumps(
     return (replace(catalogue, prices=tuple(kept)) if held else catalogue), tuple(held.values())
 
 
-def _in_words(row: dict[str, Any]) -> str:
+def _jumps_from_others(
+    conn: Connection[dict[str, Any]], catalogue: PriceCatalogue, now: datetime
+) -> dict[tuple[str, str], list[str]]:
+    """The jumps, in words, of models of which the source has never said a price, by provider and model."""
+    rows = conn.execute("SELECT DISTINCT provider, model FROM model_pricing WHERE source = %s", [catalogue.source])
+    told = {(row["provider"], row["model"]) for row in rows}
+    listed: dict[PriceKey, Price] = {}
+    for price in catalogue.prices:
+        if (price.key.provider, price.key.model) not in told and (price.valid_from or now) <= now:
+            known = listed.get(price.key)
+            if known is None or known.valid_from is None or (price.valid_from or now) > known.valid_from:
+                listed[price.key] = price
+    ranks = conn.execute(read_sql("known_ranks"), {"known_at": None}).fetchall()
+    others = [row["source"] for row in sorted(ranks, key=lambda row: row["rank"]) if row["source"] != catalogue.source]
+    if not listed or not others:
+        return {}
+    best: dict[PriceKey, tuple[str, Decimal]] = {}
+    for source, rates in rates_in_force(conn, others, now).items():
+        for key, rate in rates:
+            best.setdefault(key, (source, rate))
+    book = load_book(conn)
+    jumps: dict[tuple[str, str], list[str]] = {}
+    for key, price in listed.items():
+        source, theirs = best.get(as_named_by(book, key), ("", None))
+        ours = price.usd_per_million
+        if theirs is not None and ours is not None and max(ours, theirs) > JUMP * min(ours, theirs):
+            row = key._asdict() | {"old_usd_per_million": theirs, "usd_per_million": ours}
+            jumps.setdefault((key.provider, key.model), []).append(_in_words(row, f" of {source}"))
+    return jumps
+
+
+def _in_words(row: dict[str, Any], whose: str = "") -> str:
     variant = (
         f"over {row['context_tier']:,} tokens" if row["context_tier"] else None,
         row["service_tier"] if row["service_tier"] != STANDARD else None,
         row["region"] if row["region"] != ANY else None,
     )
     what = ", ".join((row["usage_kind"], *(part for part in variant if part)))
-    return f"{what}: {plain(row['old_usd_per_million'])} -> {plain(row['usd_per_million'])} USD per million"
+    return f"{what}: {plain(row['old_usd_per_million'])}{whose} -> {plain(row['usd_per_million'])} USD per million"
 
 
 def _of_model(catalogue: PriceCatalogue, model: tuple[str, str]) -> PriceCatalogue:
@@ -122,12 +159,18 @@ def _of_model(catalogue: PriceCatalogue, model: tuple[str, str]) -> PriceCatalog
 
 
 def _is_accepted(conn: Connection[dict[str, Any]], listed: PriceCatalogue, model: tuple[str, str]) -> bool:
-    found = conn.execute(
-        "SELECT FROM price_reviews"
-        " WHERE source = %s AND provider = %s AND model = %s AND listed_hash = %s AND status = 'accepted'",
-        [listed.source, *model, listed.content_hash],
-    )
-    return found.rowcount > 0
+    """Whether somebody accepted this very listing, and nothing else since."""
+    row = conn.execute(
+        """
+        SELECT status, listed_hash
+        FROM price_reviews
+        WHERE source = %s AND provider = %s AND model = %s
+        ORDER BY recorded_at DESC, id DESC
+        LIMIT 1
+        """,
+        [listed.source, *model],
+    ).fetchone()
+    return row is not None and row["status"] == "accepted" and bytes(row["listed_hash"]) == listed.content_hash
 
 
 def _hold(conn: Connection[dict[str, Any]], listed: PriceCatalogue, held: HeldModel, now: datetime) -> None:

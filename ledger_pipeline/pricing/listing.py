@@ -7,6 +7,7 @@ from typing import Any
 from psycopg import Connection
 from rich.table import Table
 
+from ledger_pipeline.arguments import text_or_none
 from ledger_pipeline.pricing.book import load_book, read_sql
 from ledger_pipeline.pricing.prices import ANY, EARLIEST, STANDARD, plain
 
@@ -24,6 +25,7 @@ def list_prices(
     A model may be named as calls name it; one that the book can't resolve is looked up by its name as given. Each row
     has the columns of `model_pricing`, `price_id` and the derived `valid_to`.
     """
+    provider, model = text_or_none("provider", provider), text_or_none("model", model)
     if model is not None:
         resolved = load_book(conn, known_at).resolve(provider, model)
         if resolved.reason is None:

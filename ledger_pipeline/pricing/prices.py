@@ -18,6 +18,9 @@ ANY = "any"
 ADMIN = "admin"
 """The source of prices that a person set: they win over every catalogue."""
 
+LONGEST_NAME = 200
+"""Characters of a provider's, a model's or a variant's name; longer ones are something else."""
+
 RATE_PLACES = Decimal("1e-12")
 MAX_RATE = Decimal(10) ** 9
 

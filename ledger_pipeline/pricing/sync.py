@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+import psycopg
 from psycopg import Connection
 
 from ledger_pipeline.errors import InvalidInput, LedgerError
@@ -98,7 +99,8 @@ def sync(conn: Connection[dict[str, Any]], sources: Sequence[PriceSource], now: 
 def _sync_source(conn: Connection[dict[str, Any]], source: PriceSource, rank: int, now: datetime) -> SourceStatus:
     try:
         return book_catalogue(conn, source.read(now), rank, now)
-    except LedgerError as error:
+    except (LedgerError, psycopg.DataError, psycopg.IntegrityError) as error:
+        # What the price book itself refuses is a fault of the source, too: the others are read all the same.
         status = SourceStatus(source.name, "failed", error=str(error)[:MOST_OF_A_MESSAGE])
         with conn.transaction():
             _record(conn, status, None, rank, now)

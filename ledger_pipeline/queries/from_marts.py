@@ -76,6 +76,7 @@ class ModeCost:
     estimated_cost_usd: Decimal | None
     corrections_usd: Decimal
     corrected_cost_usd: Decimal | None
+    corrected_estimate_usd: Decimal | None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Checks the files of rolled weeks: that each is the one that was written, and that its events are the week's."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -22,7 +23,10 @@ _SEGMENTS = (
     .replace("/*foreign*/", foreign_expression())
 )
 _BATCH_EVENTS = 1_000_000
-_FEED = "INSERT INTO feed SELECT epoch, tx, execution_id, sequence, leaf FROM read_parquet($names)"
+_FEED = """
+    INSERT INTO feed SELECT epoch, tx, execution_id, sequence, leaf
+    FROM read_parquet($names, hive_partitioning = false)
+"""
 
 
 def batches(weeks: Iterable[RolledWeekRow]) -> Iterator[list[RolledWeekRow]]:
@@ -48,11 +52,14 @@ def read_weeks(
     work.execute("DELETE FROM files")
     work.executemany("INSERT INTO files VALUES (?, ?)", [(name, week.week) for name, week in named.items()])
     try:
-        work.execute("BEGIN")
-        work.execute(_SEGMENTS, {"names": list(named)})
-        if for_checkpoints:
-            work.execute(_FEED, {"names": list(named)})
-        roots = [problem for week in weeks for problem in _root_problems(cold_dir, week)]
+        # DuckDB lets go of the interpreter while it hashes rows: the roots are computed beside it.
+        with ThreadPoolExecutor(1, "roots") as aside:
+            of_weeks = [aside.submit(_root_problems, cold_dir, week) for week in weeks]
+            work.execute("BEGIN")
+            work.execute(_SEGMENTS, {"names": list(named)})
+            if for_checkpoints:
+                work.execute(_FEED, {"names": list(named)})
+            roots = [problem for found in of_weeks for problem in found.result()]
         work.execute("COMMIT")
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         work.execute("ROLLBACK")

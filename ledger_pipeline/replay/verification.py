@@ -45,3 +45,26 @@ def describe_fault(execution_id: str, sequence: int, fault: str, other: int | No
             return f"{where}: is the last event found, but the head says sequence {other} or another hash"
         case _:
             return f"execution {execution_id}: its head says {other} events, and there is none"
+
+
+def describe_noted_fault(execution_id: str, sequence: int, batch: int, fault: str, other: int | None) -> str:
+    """The sentence for a fault of `noted_faults.sql`."""
+    match fault:
+        case "gone":
+            return f"execution {execution_id} is gone: when batch {batch} was closed it had {sequence} events"
+        case "truncated":
+            return (
+                f"execution {execution_id} ends at sequence {other}: when batch {batch} was closed it had events up to "
+                f"sequence {sequence}"
+            )
+        case "rewritten":
+            return (
+                f"execution {execution_id}, sequence {sequence}: its hash is another than when batch {batch} was "
+                "closed: it, or an event before it, was rewritten"
+            )
+        case _:
+            before = "none of it" if other is None else f"its events up to sequence {other}"
+            return (
+                f"execution {execution_id} has events up to sequence {sequence} in batch {batch}, which had {before} "
+                "when it was closed: the others were inserted"
+            )

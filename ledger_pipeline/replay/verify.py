@@ -13,10 +13,14 @@ from psycopg import sql
 
 from ledger_pipeline.cold.manifest import committed_weeks
 from ledger_pipeline.cold.reader import open_read
+from ledger_pipeline.cold.tree import read_tree
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.replay.checkpoint_check import checkpoint_problems
 from ledger_pipeline.replay.cold_check import batches, read_weeks
 from ledger_pipeline.replay.foreign_columns import foreign_expression
+from ledger_pipeline.replay.note_check import KeptNotes, note_findings
+from ledger_pipeline.replay.noted_heads import cold_files, noted_problems
+from ledger_pipeline.replay.tree_check import tree_problems
 from ledger_pipeline.replay.verification import Problem, Report, describe_fault
 
 _SQL = Path(__file__).parent / "sql"
@@ -89,21 +93,27 @@ def _read_hot(connection: Connection, work: duckdb.DuckDBPyConnection, week: dat
         _copy(connection, work, _FEED.format(week=sql.Literal(week)), "feed")
 
 
-def _faults(work: duckdb.DuckDBPyConnection, *, complete: bool) -> list[Problem]:
+def _faults(work: duckdb.DuckDBPyConnection, *, complete: bool) -> dict[str, Problem]:
+    """The first fault of each execution that has one."""
     rows = work.execute(_sql("first_faults.sql")).fetchall()
     # Where a week could not be read, what its executions lack is told by its files.
     kept = [row for row in rows if complete or row[3] == "altered"]
-    return [
-        Problem(describe_fault(execution, sequence, fault, other), event_id=event)
+    return {
+        execution: Problem(describe_fault(execution, sequence, fault, other), event_id=event)
         for execution, sequence, event, fault, other in kept
-    ]
+    }
 
 
-def verify(connection: Connection, cold_dir: Path, progress: Callable[[int], None] | None = None) -> Report:
-    """Checks leaves, chains, sequences and heads of every execution, and files, roots and checkpoints.
+def verify(
+    connection: Connection,
+    cold_dir: Path,
+    progress: Callable[[int], None] | None = None,
+    notes: KeptNotes | None = None,
+) -> Report:
+    """Checks leaves, chains, sequences and heads of every execution, and files, roots, checkpoints and the tree.
 
-    `progress` is told how many events have been checked. One read of hot and cold together: the manifest stays locked
-    against a roll's last step while hot rows are hashed.
+    `progress` is told how many events have been checked; `notes` are such that the tree must agree with. One read of
+    hot and cold together: the manifest stays locked against a roll's last step while hot rows are hashed.
     """
     problems: list[Problem] = []
     complete = True
@@ -113,7 +123,8 @@ def verify(connection: Connection, cold_dir: Path, progress: Callable[[int], Non
         with open_read(connection):
             checkpoints = connection.execute("SELECT EXISTS (SELECT FROM checkpoints) AS any").fetchone()
             for_checkpoints = bool(checkpoints and checkpoints["any"])
-            for weeks in batches(committed_weeks(connection)):
+            committed = committed_weeks(connection)
+            for weeks in batches(committed):
                 read, found = read_weeks(work, cold_dir, weeks, for_checkpoints=for_checkpoints)
                 complete &= read
                 problems += found
@@ -122,13 +133,24 @@ def verify(connection: Connection, cold_dir: Path, progress: Callable[[int], Non
                 _read_hot(connection, work, row["week"], for_checkpoints=for_checkpoints)
                 _tell(work, progress)
             _copy(connection, work, _HEADS, "heads")
-            closed, found = checkpoint_problems(connection, work) if complete else (0, [])
-        problems += _faults(work, complete=complete)
-        problems += found
+            faults = _faults(work, complete=complete)
+            problems += faults.values()
+            tree = read_tree(connection)
+            problems += tree_problems(connection, tree)
+            closed, found, doubtful = checkpoint_problems(connection, work) if complete else ([], [], set[int]())
+            problems += found
+            if notes is not None:
+                findings = note_findings(notes, tree, doubtful)
+                problems += findings.problems
+                if complete:
+                    in_doubt = {noted.batch for noted in findings.heads}
+                    batches_in_doubt = [batch for batch in closed if batch.n in in_doubt]
+                    files = cold_files(cold_dir, committed)
+                    problems += noted_problems(connection, work, files, findings.heads, batches_in_doubt, faults)
         events = _one(work, "SELECT coalesce(sum(events), 0) FROM segments")
         weeks_read = _one(work, "SELECT count(DISTINCT week) FROM segments")
         executions = _one(work, "SELECT count(*) FROM heads")
-    return Report(events, executions, weeks_read, closed, problems)
+    return Report(events, executions, weeks_read, len(closed), problems)
 
 
 def _one(work: duckdb.DuckDBPyConnection, query: str) -> int:

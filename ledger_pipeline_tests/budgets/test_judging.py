@@ -137,6 +137,43 @@ def test_a_changed_limit_counts_the_current_period_anew(ledger: Ledger, spender:
     assert spender.breaches() == [(THIS_YEAR, 100, total) for total in ("11", "21", "11")]
 
 
+def test_a_changed_limit_keeps_the_totals_of_earlier_periods(ledger: Ledger, spender: Spender) -> None:
+    def limit(usd: str) -> None:
+        ledger.budgets.set(agent_id=spender.agent, period="day", limit_usd=usd, thresholds=[100])
+
+    def totals() -> list[Decimal]:
+        rows = ledger.connection.execute("SELECT total_usd FROM budget_totals ORDER BY starts_at").fetchall()
+        return [row["total_usd"] for row in rows]
+
+    limit("10")
+    ledger.judge_budgets()
+    ledger.connection.execute("UPDATE budget_counts SET since = %s", (TODAY - timedelta(days=30),))
+    old, today = TODAY - timedelta(days=2), max(TODAY, NOW - timedelta(minutes=1))
+    spender.use(old, "1")
+    spender.use(today, "2")
+    ledger.judge_budgets()
+    limit("20")
+    # Of before and after the change, and late, of an earlier period: no other budget has kept the place meanwhile.
+    spender.use(old, "4")
+    spender.use(today, "8")
+    ledger.judge_budgets()
+    assert totals() == [5, 10]
+    limit("3")
+    assert [(b.period, b.total) for b in ledger.judge_budgets().breaches] == [(f"{TODAY:%Y-%m-%d}", 10)]
+    assert totals() == [5, 10]
+
+
+def test_a_limit_changed_before_it_was_first_judged_begins_when_the_budget_was_made(
+    ledger: Ledger, spender: Spender
+) -> None:
+    budget = ledger.budgets.set(agent_id=spender.agent, period="day", limit_usd="10")
+    ledger.connection.execute("UPDATE budgets SET created_at = %s", (TODAY - timedelta(days=3),))
+    ledger.budgets.set(agent_id=spender.agent, period="day", limit_usd="20")
+    spender.use(TODAY - timedelta(days=2), "1")
+    ledger.judge_budgets()
+    assert ledger.budgets.get(budget.id).total_usd == 1
+
+
 def test_a_crash_between_the_append_and_the_cursor_records_nothing_twice(ledger: Ledger, spender: Spender) -> None:
     ledger.budgets.set(customer_id=spender.customer, period="year", limit_usd="10")
     ledger.judge_budgets()

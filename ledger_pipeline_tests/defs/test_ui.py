@@ -20,7 +20,7 @@ RUN_SECONDS = 300
 LOCATION = "/locations/ledger_pipeline"
 GROUPS = {
     "hot_store": {"workflow_events", "price_sources", "model_prices", "execution_snapshots"},
-    "cold_store": {"due_weeks", "event_archive"},
+    "cold_store": {"due_weeks", "event_archive", "signed_notes"},
     "mart_facts": {name for name, mart in marts().items() if mart.kind == "fact"},
     "mart_aggregates": {name for name, mart in marts().items() if mart.kind == "aggregate"},
     "mart_audit": {name for name, mart in marts().items() if mart.kind == "audit"},

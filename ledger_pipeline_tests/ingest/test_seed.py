@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import struct
+import uuid
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -13,33 +14,38 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 
+from ledger_pipeline import Ledger
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.events.state import ExecutionState
-from ledger_pipeline.hot.database import Connection, connect
-from ledger_pipeline.ingest.seed.scenarios import Seeded, run_seed
-from ledger_pipeline.pricing.book import load_book
+from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.ingest.seed.scenarios import Seeded
 from ledger_pipeline.replay.check_projections import check_projections
 from ledger_pipeline.replay.replay import replay
+from ledger_pipeline.settings import Settings
+from ledger_pipeline.templates.inputs import check_input
+from ledger_pipeline.templates.plan import plan
 
 NOW = datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
-def artifacts_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home") / "artifacts"
-
-
-@pytest.fixture(scope="module")
-def connection(module_ledger_url: str) -> Iterator[Connection]:
+def ledger(module_ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     """A ledger that was seeded."""
-    with connect(module_ledger_url, autocommit=True) as opened:
+    settings = Settings(home=tmp_path_factory.mktemp("home"), database_url=SecretStr(module_ledger_url))
+    with Ledger.open(settings) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def seeded(connection: Connection, artifacts_dir: Path) -> Seeded:
-    return run_seed(connection, load_book(connection), artifacts_dir, NOW)
+def connection(ledger: Ledger) -> Connection:
+    return ledger.connection
+
+
+@pytest.fixture(scope="module")
+def seeded(ledger: Ledger) -> Seeded:
+    return ledger.seed(NOW)
 
 
 def state(connection: Connection, seeded: Seeded, name: str) -> ExecutionState:
@@ -155,18 +161,17 @@ def test_every_model_call_has_a_price_of_the_book(connection: Connection, seeded
 
 @pytest.mark.mission("B6")
 @pytest.mark.mission("A9")
-def test_seeding_again_adds_nothing_whatever_the_time(
-    connection: Connection, seeded: Seeded, artifacts_dir: Path
-) -> None:
+def test_seeding_again_adds_nothing_whatever_the_time(ledger: Ledger, connection: Connection, seeded: Seeded) -> None:
     def everything() -> tuple[object, ...]:
         tables = ("workflow_events", "workflow_executions", "customers", "users", "agents", "drives")
+        tables += ("workflow_templates", "workflow_template_versions", "workflow_template_steps")
         rows = [connection.execute(f"SELECT t::text AS row FROM {name} t ORDER BY 1").fetchall() for name in tables]
-        return (*rows, sorted(artifacts_dir.rglob("*")))
+        return (*rows, sorted((ledger.settings.home / "artifacts").rglob("*")))
 
     assert seeded.new_events == seeded.events
     before = everything()
     for now in (NOW, NOW - timedelta(days=400)):
-        again = run_seed(connection, load_book(connection), artifacts_dir, now)
+        again = ledger.seed(now)
         assert (again.executions, again.events, again.new_events) == (seeded.executions, seeded.events, 0)
     assert everything() == before
     report = check_projections(connection, Path("/nonexistent"))
@@ -175,6 +180,30 @@ def test_seeding_again_adds_nothing_whatever_the_time(
     assert sources == [{"source": "seed"}]
 
 
-def test_a_time_to_come_is_refused(connection: Connection, artifacts_dir: Path) -> None:
+def test_a_time_to_come_is_refused(ledger: Ledger) -> None:
     with pytest.raises(InvalidInput, match=r"now: .* is ahead of the server's clock"):
-        run_seed(connection, load_book(connection), artifacts_dir, NOW + timedelta(days=1))
+        ledger.seed(NOW + timedelta(days=1))
+
+
+@pytest.mark.mission("B6")
+@pytest.mark.mission("E2")
+def test_each_execution_follows_a_template_of_its_drive(ledger: Ledger, connection: Connection, seeded: Seeded) -> None:
+    for name in seeded.executions:
+        run = state(connection, seeded, name)
+        assert run.template_id
+        template = ledger.templates.get(run.template_id)
+        assert (template.name, template.version_number) == (run.workflow_name, run.template_version)
+        assert (str(template.drive_id), str(template.created_by)) == (run.drive_id, run.user_id)
+        assert template.status == "active"
+        assert check_input(template.definition, run.input_parameters) == run.input_parameters
+        planned = {step.step_name: step for step in run.steps.values()}
+        for entry in plan(template.definition, uuid.uuid4, template_steps=template.step_ids):
+            step = planned.pop(entry.step_name)
+            assert str(entry.template_step_id) == step.template_step_id
+            assert (entry.path, entry.max_attempts, entry.config) == (step.path, step.max_attempts, step.step_config)
+            assert step.tool_name in (None, entry.config.get("tool_name"))
+            assert step.agent_id
+            assert step.agent_name == entry.agent_name or entry.agent_name is None
+        assert planned == {}
+    shown = ledger.queries.executions(template=run.template_id).items
+    assert [str(execution.execution_id) for execution in shown] == [run.id]

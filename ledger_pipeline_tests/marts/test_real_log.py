@@ -1,5 +1,6 @@
 """The marts of a real analytics log, from import to cold storage."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +25,7 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 @pytest.mark.slow
 @pytest.mark.mission("C1")
+@pytest.mark.mission("A12")
 def test_the_marts_of_the_aider_log(connection: Connection, settings: Settings, test_data: Path) -> None:
     load_embedded(connection, NOW)
     log = test_data / "aider" / "aider-analytics-union.jsonl.gz"
@@ -63,6 +65,20 @@ def test_the_marts_of_the_aider_log(connection: Connection, settings: Settings, 
         redacted = "SELECT count(*) > 0 FROM marts.unpriced_usage WHERE model LIKE '%REDACTED%'"
         assert marts.execute(redacted).fetchall() == [(True,)]
         assert marts.execute("SELECT bool_and(ok) FROM marts.reconciliation").fetchall() == [(True,)]
+        agreement, differing = (marts.execute(query).fetchall() for query in _queries_of_the_prices_page())
+        calls = {row[0]: row[1] for row in agreement}
+        # The table of the page: every cause but the first and the last two is a difference.
+        differ = 505 + 40 + 5 + 1
+        assert (calls["the same"], calls["recorded 0"], calls["another"]) == (3_465, 3, differ)
+        assert sum(number for name, number in calls.items() if name.startswith("unpriced: ")) == 1_544
+        # What was recorded at nothing costs nothing.
+        assert sum(row[2] for row in differing) == differ
+        assert max(row[6] for row in differing) > 1000
+
+
+def _queries_of_the_prices_page() -> list[str]:
+    page = (Path(__file__).parents[2] / "docs" / "prices.md").read_text(encoding="utf-8")
+    return re.findall(r'^ledger-pipeline sql "(.*?)"$', page, re.DOTALL | re.MULTILINE)
 
 
 def _only_totals_moved(hot: Build, rolled: Build) -> bool:

@@ -100,6 +100,27 @@ def test_one_name_of_a_model_can_have_a_price_of_its_own(connection: Connection)
     assert million(connection, MAY, provider=None, model="claude-sonnet-4-5", input=100_000) == Decimal("0.3")
 
 
+def test_a_price_of_one_provider_never_becomes_that_of_the_one_whose_prices_it_takes(connection: Connection) -> None:
+    load_embedded(connection, JANUARY)
+    rates = {"input": Decimal(9)}
+    with pytest.raises(InvalidInput, match=r"azure has no price of its own .*, it takes that of openai/gpt-4o"):
+        set_prices(connection, Variant("azure", "gpt-4o"), rates, valid_from=JANUARY, now=MARCH, **WHO)
+    own = Variant("azure_openai", "gpt-4o", exact_name=True)
+    (booked,) = set_prices(connection, own, rates, valid_from=JANUARY, now=MARCH, **WHO)
+    assert (booked.key.provider, booked.key.model) == ("azure", "gpt-4o")
+    for name, rate in (("azure", "9"), ("az.ai.openai", "9"), ("openai", "2.5")):
+        assert million(connection, MAY, provider=name, model="gpt-4o") == Decimal(rate)
+
+
+def test_another_name_of_a_provider_makes_no_new_one(connection: Connection) -> None:
+    load_embedded(connection, JANUARY)
+    tuned = Variant("vertex_ai", " our-tuned-model ")
+    (booked,) = set_prices(connection, tuned, {"input": Decimal(9)}, valid_from=JANUARY, now=MARCH, **WHO)
+    assert booked.key.provider == "google"
+    assert million(connection, MAY, provider="vertex_ai", model="our-tuned-model") == 9
+    assert million(connection, MAY, provider="vertex_ai", model="gemini-2.0-flash") == Decimal("0.1")
+
+
 @pytest.mark.parametrize("kind", PRICED_KINDS)
 def test_every_usage_kind_can_be_priced(connection: Connection, kind: str) -> None:
     rates = {"input": Decimal(1), "output": Decimal(1), kind: Decimal("7.25")}
@@ -142,6 +163,10 @@ def test_who_set_it_and_why_is_on_record(connection: Connection) -> None:
         (MODEL, {"input": Decimal("1e10")}, "is no price"),
         (Variant(None, "nobody-knows-it"), {"input": Decimal(1)}, "provider: is missing"),
         (Variant("acme", " "), {"input": Decimal(1)}, "model: is empty"),
+        (Variant("acme", "a\x01b"), {"input": Decimal(1)}, "model: .* is no name; allowed: up to 200 printable"),
+        (Variant("acme", "m" * 201), {"input": Decimal(1)}, "model: .* is no name"),
+        (Variant("ac\x7fme", "m"), {"input": Decimal(1)}, "provider: .* is no name"),
+        (Variant("acme", "m", region="e\nu"), {"input": Decimal(1)}, "region: .* is no name"),
         (Variant("acme", "m", context_tier=-1), {"input": Decimal(1)}, "context tier: -1"),
         (Variant("acme", "m", daily_window="9-5"), {"input": Decimal(1)}, "daily window: '9-5'"),
     ],

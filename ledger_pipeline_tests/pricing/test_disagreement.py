@@ -23,7 +23,9 @@ def book(connection: Connection, rank: int, source: str, rate: str, key: PriceKe
     book_catalogue(connection, catalogue, rank, NOW)
 
 
-@pytest.mark.parametrize(("rate", "agree"), [("1.01", True), ("1.010000000001", False), ("0.98", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("rate", "agree"), [("1.01", True), ("1.010000000001", False), ("0.98", False), ("0.1", False)]
+)
 def test_more_than_one_per_cent_is_a_disagreement(connection: Connection, rate: str, agree: bool) -> None:
     book(connection, 0, "best", "1")
     book(connection, 1, "other", rate)

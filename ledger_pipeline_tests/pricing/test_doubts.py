@@ -10,6 +10,7 @@ import pytest
 from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.pricing.book import load_book
+from ledger_pipeline.pricing.by_hand import Variant, set_prices
 from ledger_pipeline.pricing.costing import Usage, cost
 from ledger_pipeline.pricing.explain import usage_tokens
 from ledger_pipeline.pricing.prices import ANY, EARLIEST, STANDARD, Price, PriceKey
@@ -116,6 +117,51 @@ def test_a_jump_that_the_source_takes_back_waits_no_longer(connection: Connectio
         accept(connection, "list", "acme", "m", now=JUNE, **WHO)
     read(connection, Source({"m": "99"}), JUNE)
     assert [review.seen_at for review in open_reviews(connection)] == [JUNE]
+
+
+def test_a_jump_that_was_accepted_once_is_held_when_it_comes_again(connection: Connection) -> None:
+    for rate, now in (("1", MARCH), ("99", APRIL), ("1", MAY)):
+        read(connection, Source({"m": rate}), now)
+        for review in open_reviews(connection):
+            accept(connection, review.source, review.provider, review.model, now=now, **WHO)
+    assert million(connection, "m") == 1
+    assert [one.model for one in read(connection, Source({"m": "99"}), JUNE).held] == ["m"]
+    assert million(connection, "m") == 1
+
+
+def test_a_price_that_was_gone_for_a_while_comes_back_as_the_one_that_it_was(connection: Connection) -> None:
+    both = ("input", "output")
+    read(connection, Source({"m": "1"}, kinds=both), MARCH)
+    read(connection, Source({"m": "1"}), APRIL)
+    assert [one.jumps for one in read(connection, Source({"m": "99"}, kinds=both), MAY).held] == [
+        ("input: 1 -> 99 USD per million", "output: 1 -> 99 USD per million")
+    ]
+    assert read(connection, Source({"m": "2"}, kinds=both), JUNE).held == ()
+
+
+@pytest.mark.parametrize("dated", [False, True])
+def test_a_source_s_first_prices_are_compared_with_what_the_others_say(connection: Connection, dated: bool) -> None:
+    read(connection, Source({"m": "3", "other": "3"}), MARCH)
+    later = Price(PriceKey("acme", "m", STANDARD, ANY, 0, ANY, "input"), JUNE, Decimal(4)) if dated else None
+    # As if it gave USD per token where it was read as per million.
+    second = Source({"m": "0.000003", "own": "77"}, dated, name="second", more=(later,) if later else ())
+    status = read(connection, second, APRIL)
+    assert [(one.model, one.jumps) for one in status.held] == [("m", ("input: 3 of list -> 0.000003 USD per million",))]
+    assert [million(connection, model, MAY) for model in ("m", "own")] == [3, 77]
+    assert [one.model for one in read(connection, second, MAY).held] == ["m"]
+    accept(connection, "second", "acme", "m", now=MAY, **WHO)
+    assert read(connection, second, JUNE).held == ()
+    rows = connection.execute("SELECT FROM model_pricing WHERE source = 'second' AND model = 'm'")
+    assert rows.rowcount == 1 + dated
+
+
+def test_prices_set_by_hand_and_of_another_variant_are_no_measure_of_a_first_price(connection: Connection) -> None:
+    key = PriceKey("acme", "m", "batch", ANY, 0, ANY, "input")
+    read(connection, Source({"m": "3"}), MARCH)
+    variant = Variant("acme", "by-hand")
+    set_prices(connection, variant, {"input": Decimal("0.01")}, valid_from=MARCH, now=MARCH, **WHO)
+    second = Source({"m": "3", "by-hand": "5"}, more=(Price(key, None, Decimal("0.1")),), name="second")
+    assert read(connection, second, APRIL).held == ()
 
 
 def test_an_acceptance_needs_a_reason_and_a_person(connection: Connection) -> None:

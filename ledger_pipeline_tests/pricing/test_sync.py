@@ -195,6 +195,23 @@ def test_a_source_that_fails_changes_nothing_and_its_reason_is_kept(connection: 
     assert row == {"error": "answered 500"}
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (input_price("1", model=""), "model_pricing_model_check"),
+        (input_price("1", kind="Input tokens"), "model_pricing_usage_kind_check"),
+        (input_price("1", model="nul\0"), "NUL"),
+    ],
+)
+def test_what_the_price_book_refuses_fails_its_source_alone(connection: Connection, wrong: Price, message: str) -> None:
+    odd = ListOfPrices((input_price("2"), wrong), "odd")
+    result = sync(connection, [odd, ListOfPrices((input_price("7", model="other"),), "fine")], MARCH)
+    assert [source.status for source in result.sources] == ["failed", "loaded"]
+    assert message in str(result.sources[0].error)
+    assert cost_at(connection, MAY, model="other") == 7
+    assert cost_at(connection, MAY) is UnpricedReason.UNKNOWN_MODEL
+
+
 def test_the_setting_names_sources_that_exist_and_each_once(tmp_path: Path) -> None:
     names = ["genai-prices", "litellm", "models.dev", "openrouter"]
     assert [source.name for source in configured_sources(", ".join(names), tmp_path)] == names
@@ -212,3 +229,5 @@ def test_prices_are_listed_by_the_name_that_calls_use(connection: Connection) ->
     rows = list_prices(connection, model="anthropic/claude-sonnet-4-5", at=MAY)
     assert {(row["usage_kind"], row["context_tier"]): row["usd_per_million"] for row in rows}[("input", 200_000)] == 6
     assert {row["source"] for row in rows} == {"genai-prices"}
+    with pytest.raises(InvalidInput, match="model: is empty"):
+        list_prices(connection, model=" ")

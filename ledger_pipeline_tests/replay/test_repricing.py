@@ -1,26 +1,30 @@
 """Re-pricing on a real ledger, hot, cold and pruned: as known then, as known now, and what the marts show."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from pydantic import SecretStr
 
 from ledger_pipeline import Ledger, events
+from ledger_pipeline.cli.cost_report import cost_report, total
 from ledger_pipeline.cold.sessions import LOCK_CLASS, Held
-from ledger_pipeline.errors import InvalidInput
+from ledger_pipeline.errors import InvalidInput, InvalidTransition
 from ledger_pipeline.hot.database import connect
 from ledger_pipeline.ingest.aider import import_aider
+from ledger_pipeline.marts.publish import current
+from ledger_pipeline.pricing import repricing
 from ledger_pipeline.pricing.book import load_book
 from ledger_pipeline.pricing.by_hand import Variant, set_prices, withdraw_prices
 from ledger_pipeline.pricing.costing import Usage, cost
 from ledger_pipeline.pricing.explain import usage_tokens
 from ledger_pipeline.pricing.names import UnpricedReason
-from ledger_pipeline.pricing.repricing import RepricedLine, lines_of_marts
+from ledger_pipeline.pricing.repricing import Findings, RepricedLine, Run, Selection, all_changed_at, lines_of_marts
 from ledger_pipeline.replay.repricing import REPRICING_LOCK, Repriced
 from ledger_pipeline.settings import Settings
 
@@ -124,7 +128,8 @@ def test_it_works_hot_cold_and_pruned_and_the_marts_show_original_corrections_an
         * 2
     )
     sums = "sum(cost_usd), sum(corrections_usd), sum(corrected_cost_usd)"
-    assert shown(ledger, f"SELECT {sums} FROM marts.cost_daily") == [(5, Decimal("0.6"), Decimal("5.6"))]
+    for mart in ("cost_daily", "cost_by_execution", "cost_by_mode"):
+        assert shown(ledger, f"SELECT {sums} FROM marts.{mart}") == [(5, Decimal("0.6"), Decimal("5.6"))]
     adjusted = "SELECT record_type, sum(corrections), sum(cost_usd) FROM marts.billing_records GROUP BY 1 ORDER BY 1"
     assert shown(ledger, adjusted) == [("adjustment", 4, Decimal("0.6")), ("usage", 0, 5)]
     listed = "SELECT DISTINCT run_id, old_cost_usd, new_cost_usd FROM marts.cost_corrections ORDER BY 3"
@@ -134,6 +139,21 @@ def test_it_works_hot_cold_and_pruned_and_the_marts_show_original_corrections_an
     ]
     assert shown(ledger, "SELECT sum(calls), sum(repriced_calls) FROM marts.unpriced_usage") == [(2, 2)]
     assert ledger.verify().ok
+
+
+@pytest.mark.slow
+def test_a_correction_takes_the_place_of_an_estimate_wherever_what_is_known_now_is_shown(ledger: Ledger) -> None:
+    def estimates(mart: str) -> list[tuple[Any, ...]]:
+        return shown(ledger, f"SELECT sum(estimated_cost_usd), sum(corrected_estimate_usd) FROM marts.{mart}")
+
+    everywhere = ("model_usage", "cost_daily", "cost_by_execution", "cost_by_mode")
+    assert [estimates(mart) for mart in everywhere] == [[(20_000, 20_000)]] * 4
+    set_input(ledger, "in-house", "0.8", RECENT)
+    applied(ledger)
+    assert [estimates(mart) for mart in everywhere] == [[(20_000, 10_000)]] * 4
+    with ledger.marts() as marts:
+        line = total(cost_report(marts, ["model"]))
+    assert (line.estimated_cost_usd, line.unpriced_calls, line.corrections_usd) == (10_000, 1, Decimal("0.8"))
 
 
 def test_a_run_is_an_execution_that_names_call_prices_and_difference(ledger: Ledger) -> None:
@@ -168,20 +188,51 @@ def test_it_is_applied_once_and_a_later_price_builds_on_it(ledger: Ledger) -> No
     assert shown(ledger)[0] == ("gpt-4o", Decimal("2.5"), 2, Decimal("1.5"), 4)
 
 
-def test_a_run_that_broke_off_is_completed_by_the_next(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ledger_pipeline.replay import repricing
-
+def test_a_run_that_broke_off_is_aborted_and_completed_by_the_next(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_input(ledger, "gpt-4o", "2", provider="openai")
-    whole = repricing.as_events
+    whole = Run.corrections
 
-    def half(*args: Any, **options: Any) -> Iterator[events.Event]:
-        yield from list(whole(*args, **options))[:3]
+    def half(self: Run, findings: Findings) -> Iterator[events.Event]:
+        yield from list(whole(self, findings))[:1]
 
     with monkeypatch.context() as patched:
-        patched.setattr(repricing, "as_events", half)
-        applied(ledger)
-    assert differences(applied(ledger))["gpt-4o"] == Decimal("-0.5")
+        patched.setattr(Run, "corrections", half)
+        broken_off = applied(ledger).execution_id
+    assert broken_off
+    assert ledger.replay(broken_off).status == "running"
+    assert ledger.reprice(NOW).execution_id is None
+    assert ledger.replay(broken_off).status == "running"
+    next_run = applied(ledger)
+    assert differences(next_run)["gpt-4o"] == Decimal("-0.5")
+    assert next_run.execution_id
+    assert [ledger.replay(run).status for run in (broken_off, next_run.execution_id)] == ["aborted", "completed"]
+    # Of a process that is not as dead as it seemed, nothing is taken any more.
+    *_, correction, aborted = ledger.events(broken_off)
+    assert aborted["operator_id"] == "ada"
+    late = events.CostRecalculated.from_row(correction).model_copy(update={"event_id": None, "sequence": None})
+    with pytest.raises(InvalidTransition):
+        ledger.append(broken_off, [late])
     assert applied(ledger).execution_id is None
+
+
+def test_a_run_that_lacked_its_end_alone_is_ended_by_one_that_finds_nothing(ledger: Ledger) -> None:
+    run = Run(uuid.uuid4(), Selection(), reason="why", operator="ada", now=datetime.now(UTC))
+    ledger.append(run.execution_id, run.beginning())
+    assert applied(ledger).execution_id is None
+    assert ledger.replay(run.execution_id).status == "aborted"
+
+
+def test_many_calls_are_compared_a_part_at_a_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_input(ledger, "gpt-4o", "2", provider="openai")
+    set_input(ledger, "in-house", "0.8")
+    whole = ledger.reprice(NOW).lines
+    monkeypatch.setattr(repricing, "_CALLS_AT_A_TIME", 1)
+    monkeypatch.setattr(repricing, "_CORRECTIONS_AT_A_TIME", 1)
+    assert ledger.reprice(NOW).lines == whole
+    assert applied(ledger).lines == whole
+    assert sum(line.corrected for line in ledger.reprice(NOW).lines) == 0
 
 
 def test_only_the_calls_of_the_time_and_the_models_are_corrected(ledger: Ledger) -> None:
@@ -288,12 +339,73 @@ def test_the_calls_of_a_real_log_cost_in_a_run_what_they_cost_when_they_were_imp
 def test_the_marts_tell_what_could_be_corrected(ledger: Ledger) -> None:
     set_input(ledger, "gpt-4o", "2", provider="openai")
     ledger.build_marts(NOW)
-    assert correctable(ledger) == ledger.reprice(NOW).lines
+    assert to_correct(correctable(ledger)) == to_correct(ledger.reprice(NOW).lines) != {}
     applied(ledger)
     ledger.build_marts(datetime.now(UTC))
-    assert [line.corrected for line in correctable(ledger)] == [0] * 4
+    assert to_correct(correctable(ledger)) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "looked_at"),
+    [
+        ("nothing changed", 0),
+        ("a price was learnt", 1),
+        ("an unknown model has a price", 2),
+        ("a price was withdrawn", 1),
+        ("the order of the sources changed", 4),
+        ("somebody else priced it", 1),
+    ],
+)
+def test_only_calls_whose_price_may_have_changed_are_looked_at_and_none_is_missed(
+    ledger: Ledger, case: str, looked_at: int
+) -> None:
+    at_first = all_changed_at(ledger.connection)
+    from_then: dict[str, Any] = {"valid_from": RECENT - timedelta(days=1), "now": datetime.now(UTC), **WHO}
+    match case:
+        case "a price was learnt":
+            set_input(ledger, "gpt-4o", "2", RECENT - timedelta(days=1), "openai")
+        case "an unknown model has a price":
+            set_input(ledger, "in-house", "0.8")
+        case "a price was withdrawn":
+            set_input(ledger, "gpt-4o", "2", RECENT - timedelta(days=1), "openai")
+            withdraw_prices(ledger.connection, Variant("openai", "gpt-4o"), (), **from_then)
+        case "the order of the sources changed":
+            ledger.connection.execute(
+                "INSERT INTO price_sources (source, version, fetched_at, content_hash, rank, status)"
+                " SELECT source, version, now(), content_hash, rank + 1, 'unchanged' FROM price_sources"
+            )
+        case "somebody else priced it":
+            priced: dict[str, Any] = {"pricing_status": "priced", "cost_usd": "7", "prices": [{"price_id": "theirs"}]}
+            ids: dict[str, Any] = {"occurred_at": RECENT, "execution_id": uuid.uuid4()}
+            used = {"model_call_id": "9", "model": "gpt-4o", "provider": "openai", "input_tokens": 10**6}
+            told = [events.WorkflowCreated(**ids, workflow_name="w"), events.WorkflowStarted(**ids)]
+            ledger.append_many([*told, events.TokensUpdated(**ids, **used, **priced, priced_model="openai/gpt-4o")])
+        case _:
+            pass
+    ledger.build_marts(datetime.now(UTC))
+    everything = ledger.reprice(NOW).lines
+    changed_at = all_changed_at(ledger.connection)
+    assert changed_at
+    assert at_first
+    # As if the catalogue had been booked a month before the calls were recorded.
+    month = timedelta(days=30)
+    with duckdb.connect() as copy:
+        copy.execute(f"ATTACH '{current(ledger.settings)}' AS built (READ_ONLY)")
+        for schema, table in (("marts", "model_usage"), ("staging", "model_pricing")):
+            copy.execute(f"CREATE SCHEMA {schema}")
+            copy.execute(f"CREATE TABLE {schema}.{table} AS FROM built.{schema}.{table}")
+        copy.execute("UPDATE staging.model_pricing SET recorded_at = recorded_at - ? WHERE source <> 'admin'", [month])
+        changed_at = at_first - month if changed_at == at_first else changed_at
+        found = lines_of_marts(load_book(ledger.connection), changed_at, copy)
+    assert to_correct(found) == to_correct(everything)
+    assert sum(line.calls for line in found) == looked_at
+
+
+def to_correct(lines: Iterable[RepricedLine]) -> dict[tuple[str, str], tuple[int, Decimal]]:
+    return {(line.month, line.model): (line.corrected, line.difference_usd) for line in lines if line.corrected}
 
 
 def correctable(ledger: Ledger) -> tuple[RepricedLine, ...]:
     with ledger.marts() as marts:
-        return lines_of_marts(load_book(ledger.connection), marts)
+        return lines_of_marts(load_book(ledger.connection), all_changed_at(ledger.connection), marts)

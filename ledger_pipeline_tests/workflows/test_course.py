@@ -125,6 +125,68 @@ def test_every_change_of_state_has_its_time(workflows: Workflows, replayed: Repl
 
 
 @pytest.mark.mission("D2")
+@pytest.mark.parametrize(
+    ("end", "status", "column"),
+    [
+        (lambda w, execution_id, at: w.fail(execution_id, "no", at=at), "failed", "failed_at"),
+        (lambda w, execution_id, at: w.cancel(execution_id, "enough", at=at), "cancelled", "cancelled_at"),
+        (lambda w, execution_id, at: w.abort(execution_id, "too dear", at=at), "aborted", "aborted_at"),
+        (lambda w, execution_id, at: w.time_out(execution_id, 60, at=at), "timeout", "timed_out_at"),
+    ],
+)
+def test_every_end_has_its_time_and_the_current_step_is_where_it_ended(
+    ledger: Ledger, workflows: Workflows, replayed: Replayed, end: Callable[..., Any], status: str, column: str
+) -> None:
+    execution_id = start(workflows, action("a"), action("b"), action("c"))
+    do(workflows, execution_id, "a")
+    step = workflows.dispatch(execution_id)
+    at = datetime.now(UTC)
+    end(workflows, execution_id, at)
+
+    ends = ("completed_at", "failed_at", "cancelled_at", "aborted_at", "timed_out_at")
+    state = replayed(execution_id)
+    assert (state.status, {name: getattr(state, name) for name in ends if getattr(state, name)}) == (
+        status,
+        {column: at},
+    )
+    row = ledger.connection.execute("SELECT * FROM workflow_executions WHERE id = %s", (execution_id,)).fetchone()
+    assert row
+    assert (row["status"], {name: row[name] for name in ends if row[name]}) == (status, {column: at})
+    assert (row["current_step_id"], row["current_step_order"]) == (step.step_id, 1)
+
+
+@pytest.mark.mission("E5")
+def test_a_step_keeps_its_tool_what_it_was_given_and_gave_back_and_the_configuration_of_its_time(
+    ledger: Ledger, workflows: Workflows, save: Save, place: Place, replayed: Replayed
+) -> None:
+    step = {
+        "name": "scan",
+        "tool_name": "scanner",
+        "parameters": {"path": "{{folder}}", "deep": True},
+        "retry_count": 1,
+    }
+    template_id = save(name="scanning", steps=[step])
+    execution_id = workflows.start(template_id, input={"folder": "/srv"}, drive_id=place.drive_id).execution_id
+    save(name="scanning", steps=[{**step, "tool_name": "another", "retry_count": 0}])
+    failed = workflows.dispatch(execution_id)
+    workflows.fail_step(execution_id, failed.call_id, "busy")
+    again = workflows.dispatch(execution_id)
+    workflows.complete_step(execution_id, again.call_id, {"found": 2}, tool_result={"exit_code": 0, "lines": [1, 2]})
+
+    (kept,) = replayed(execution_id).steps.values()
+    row = ledger.connection.execute("SELECT * FROM workflow_steps WHERE execution_id = %s", (execution_id,)).fetchone()
+    assert row
+    for found in (vars_of(kept), row):
+        assert (found["tool_name"], found["tool_parameters"]) == ("scanner", {"path": "/srv", "deep": True})
+        assert (found["tool_result"], found["output_data"]) == ({"exit_code": 0, "lines": [1, 2]}, {"found": 2})
+        assert (found["attempt"], found["max_attempts"], found["step_config"]["tool_name"]) == (2, 2, "scanner")
+
+
+def vars_of(state: Any) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in state.__dataclass_fields__}
+
+
+@pytest.mark.mission("D2")
 def test_the_context_takes_outputs_and_merge_patches(workflows: Workflows, replayed: Replayed) -> None:
     execution_id = start(
         workflows,

@@ -16,6 +16,7 @@ from ledger_pipeline.cli.commands.notebook import notebook
 from ledger_pipeline.cli.commands.people import members, people
 from ledger_pipeline.cli.commands.prices import prices
 from ledger_pipeline.cli.commands.projections import projections
+from ledger_pipeline.cli.commands.prove import prove
 from ledger_pipeline.cli.commands.prune import prune
 from ledger_pipeline.cli.commands.psql import psql
 from ledger_pipeline.cli.commands.query import query
@@ -51,6 +52,7 @@ COMMANDS: tuple[click.Command, ...] = (
     projections,
     adopt,
     checkpoint,
+    prove,
     prices,
     budgets,
     templates,

@@ -151,7 +151,7 @@ def stats(user_id: UUID, as_json: bool) -> None:
 def cost_by_mode(as_json: bool, **asked: Any) -> None:
     """List what was spent by mode, user and month, as of the last build of the marts."""
     columns = {"month": "month", "mode": "mode", "user": "user_id", "calls": "calls", "tokens": "total_tokens"}
-    columns |= {"cost USD": "cost_usd", "estimated USD": "estimated_cost_usd", "corrections USD": "corrections_usd"}
+    columns |= {"cost USD": "cost_usd", "estimated USD": "corrected_estimate_usd", "corrections USD": "corrections_usd"}
     _show(_page_of("cost_by_mode", asked), as_json, columns, right=tuple(columns)[3:])
 
 

@@ -12,7 +12,7 @@ from ledger_pipeline.cli.parameters import example, json_option, now_option
 @now_option
 @json_option
 def seed(now: datetime, as_json: bool) -> None:
-    """Add a completed, a running and a failed execution, with the files they produced; again adds nothing."""
+    """Add a completed, a running and a failed execution, with their templates and files; again adds nothing."""
     from ledger_pipeline.ledger import Ledger
 
     with Ledger.open() as ledger:

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 from ledger_pipeline.events import catalogue as events
 from ledger_pipeline.events.enums import ArtifactType, Decision, LogLevel, WorkflowType
+from ledger_pipeline.ingest.seed.definitions import COST_ANALYSIS
 from ledger_pipeline.ingest.seed.documents import json_document, pdf_document, png_bar_chart
 from ledger_pipeline.ingest.seed.people import AURORA, AURORA_FINOPS, COST_AGENT, INES, RAHUL, REPORT_AGENT, seed_id
-from ledger_pipeline.ingest.seed.story import Keep, Position, Story
+from ledger_pipeline.ingest.seed.story import Follow, Keep, Position, Story
 
 NAME = "cost_analysis"
 
@@ -26,26 +27,27 @@ _RECOMMENDATIONS = [
 _SAVINGS = 19_050
 
 
-def cost_analysis(now: datetime, keep: Keep) -> Story:
+def cost_analysis(now: datetime, keep: Keep, follow: Follow) -> Story:
     """Ended about two hours before `now`."""
     story = Story(
         NAME,
         now - timedelta(hours=2, minutes=15),
         COST_AGENT,
         (
-            Position("collect_metrics", COST_AGENT, tool="query_cloud_billing", max_attempts=3),
+            Position("collect_metrics", COST_AGENT, tool="query_cloud_billing"),
             Position("analyze_gpu", COST_AGENT),
             Position("analyze_storage", COST_AGENT),
             Position("generate_recommendations", COST_AGENT),
             Position("generate_report", REPORT_AGENT),
         ),
         keep,
+        follow,
     )
     story.create(
         INES,
         AURORA,
         AURORA_FINOPS,
-        workflow_name="monthly_cost_analysis",
+        COST_ANALYSIS,
         workflow_type=WorkflowType.COST_ANALYSIS,
         mode="analysis",
         parameters={"providers": ["aws", "gcp"], "period_days": 30, "currency": "USD"},

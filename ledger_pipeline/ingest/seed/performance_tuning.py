@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 from ledger_pipeline.events import catalogue as events
 from ledger_pipeline.events.enums import ArtifactType, LogLevel, WorkflowType
+from ledger_pipeline.ingest.seed.definitions import PERFORMANCE_TUNING
 from ledger_pipeline.ingest.seed.documents import json_document
 from ledger_pipeline.ingest.seed.people import FREYA, MERIDIAN, MERIDIAN_PLATFORM, PERFORMANCE_AGENT
-from ledger_pipeline.ingest.seed.story import Keep, Position, Story
+from ledger_pipeline.ingest.seed.story import Follow, Keep, Position, Story
 
 NAME = "performance_tuning"
 
@@ -20,7 +21,7 @@ _BASELINE = {
 }
 
 
-def performance_tuning(now: datetime, keep: Keep) -> Story:
+def performance_tuning(now: datetime, keep: Keep, follow: Follow) -> Story:
     """Began about half an hour before `now`, and goes on."""
     story = Story(
         NAME,
@@ -29,16 +30,17 @@ def performance_tuning(now: datetime, keep: Keep) -> Story:
         (
             Position("collect_baseline", PERFORMANCE_AGENT, tool="run_load_test"),
             Position("identify_bottlenecks", PERFORMANCE_AGENT),
-            Position("tune_parameters", PERFORMANCE_AGENT, max_attempts=3),
+            Position("tune_parameters", PERFORMANCE_AGENT),
             Position("validate_improvement", PERFORMANCE_AGENT, tool="run_load_test"),
         ),
         keep,
+        follow,
     )
     story.create(
         FREYA,
         MERIDIAN,
         MERIDIAN_PLATFORM,
-        workflow_name="transcoder_tuning",
+        PERFORMANCE_TUNING,
         workflow_type=WorkflowType.PERFORMANCE_TUNING,
         mode="operations",
         parameters={"service": "transcoder-api", "target_p95_ms": 300, "max_cost_increase_percent": 5},

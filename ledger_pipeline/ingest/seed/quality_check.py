@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 from ledger_pipeline.events import catalogue as events
 from ledger_pipeline.events.enums import ArtifactType, LogLevel, WorkflowType
+from ledger_pipeline.ingest.seed.definitions import QUALITY_CHECK
 from ledger_pipeline.ingest.seed.documents import json_document
 from ledger_pipeline.ingest.seed.people import COBALT, COBALT_QUALITY, QUALITY_AGENT, TOBIAS
-from ledger_pipeline.ingest.seed.story import Keep, Position, Story
+from ledger_pipeline.ingest.seed.story import Follow, Keep, Position, Story
 
 NAME = "quality_check"
 
@@ -22,7 +23,7 @@ _RESULTS = {
 }
 
 
-def quality_check(now: datetime, keep: Keep) -> Story:
+def quality_check(now: datetime, keep: Keep, follow: Follow) -> Story:
     """Failed a day before `now`."""
     story = Story(
         NAME,
@@ -31,15 +32,16 @@ def quality_check(now: datetime, keep: Keep) -> Story:
         (
             Position("sample_responses", QUALITY_AGENT, tool="sample_production_traffic"),
             Position("evaluate_quality", QUALITY_AGENT),
-            Position("compare_with_threshold", QUALITY_AGENT, max_attempts=2),
+            Position("compare_with_threshold", QUALITY_AGENT),
         ),
         keep,
+        follow,
     )
     story.create(
         TOBIAS,
         COBALT,
         COBALT_QUALITY,
-        workflow_name="claims_assistant_quality",
+        QUALITY_CHECK,
         workflow_type=WorkflowType.QUALITY_CHECK,
         mode="monitoring",
         parameters={"model": "claims-assistant-v7", "cases": 240, "thresholds": {"groundedness": 0.9, "tone": 0.9}},

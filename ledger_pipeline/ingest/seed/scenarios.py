@@ -1,4 +1,4 @@
-"""Stores the seeded scenarios: people, artifacts and executions, whatever of them the ledger lacks."""
+"""Stores the seeded scenarios: people, templates, artifacts and executions, whatever of them the ledger lacks."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,7 @@ from ledger_pipeline.ingest.seed.cost_analysis import cost_analysis
 from ledger_pipeline.ingest.seed.people import PEOPLE
 from ledger_pipeline.ingest.seed.performance_tuning import performance_tuning
 from ledger_pipeline.ingest.seed.quality_check import quality_check
+from ledger_pipeline.ingest.seed.story import Follow
 from ledger_pipeline.ingest.simulate import populate
 from ledger_pipeline.pricing.book import PriceBook
 from ledger_pipeline.pricing.costing import price
@@ -31,11 +32,11 @@ class Seeded:
     new_events: int
 
 
-def run_seed(connection: Connection, book: PriceBook, artifacts_dir: Path, now: datetime) -> Seeded:
+def run_seed(connection: Connection, book: PriceBook, artifacts_dir: Path, now: datetime, follow: Follow) -> Seeded:
     """Adds three executions of the hours before `now`: one completed, one running, one failed; again adds nothing.
 
-    Ids follow from names, not from `now`. Artifacts are files of the folder. Raises InvalidInput for a `now` that the
-    server's clock has not reached. The connection must not be in a transaction.
+    Ids follow from names, not from `now`. Artifacts are files of the folder; `follow` keeps the templates. Raises
+    InvalidInput for a `now` that the server's clock has not reached. The connection must not be in a transaction.
     """
     if now > latest_time(connection):
         raise InvalidInput(f"now: {now.isoformat()} is ahead of the server's clock")
@@ -43,8 +44,8 @@ def run_seed(connection: Connection, book: PriceBook, artifacts_dir: Path, now: 
     def keep(content: bytes, name: str) -> StoredArtifact:
         return store_artifact(artifacts_dir, content, name)
 
-    stories = [scenario(now, keep) for scenario in SCENARIOS]
     populate(connection, PEOPLE)
+    stories = [scenario(now, keep, follow) for scenario in SCENARIOS]
     intake = Intake(connection, "seed")
     for story in stories:
         intake.add(_incoming(book, event) for event in story.events)

@@ -1,6 +1,6 @@
 """One seeded execution as it is told: events in order, numbered, with ids that follow from what they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,11 +9,25 @@ from uuid import UUID
 from ledger_pipeline.events import catalogue as events
 from ledger_pipeline.events.enums import ArtifactType, LogLevel, OperatorKind
 from ledger_pipeline.hot.artifacts import StoredArtifact
+from ledger_pipeline.ingest.seed.definitions import Definition
 from ledger_pipeline.ingest.seed.people import seed_id
 from ledger_pipeline.ingest.simulation.population import Member
 
 Keep = Callable[[bytes, str], StoredArtifact]
 """Puts an artifact's bytes where the ledger keeps them, under a name."""
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The stored template that an execution follows: which version, and the plan that this version gives."""
+
+    template_id: UUID
+    version: int
+    plan: Sequence[events.PlanStep]
+
+
+Follow = Callable[[Definition, UUID, UUID], Followed]
+"""Gives the template of a definition in a drive, which a user creates where the drive lacks it."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +37,20 @@ class Position:
     name: str
     agent: Member
     tool: str | None = None
-    max_attempts: int = 1
 
 
 class Story:
     """The events of one execution; `wait` moves its clock, everything else happens at the clock's time."""
 
-    def __init__(self, name: str, start: datetime, owner: Member, positions: tuple[Position, ...], keep: Keep) -> None:
+    def __init__(
+        self,
+        name: str,
+        start: datetime,
+        owner: Member,
+        positions: tuple[Position, ...],
+        keep: Keep,
+        follow: Follow,
+    ) -> None:
         self.name = name
         self.execution_id = seed_id("execution", name)
         self.events: list[events.Event] = []
@@ -38,6 +59,8 @@ class Story:
         self._positions = {position.name: position for position in positions}
         self._attempts = dict.fromkeys(self._positions, 1)
         self._keep = keep
+        self._follow = follow
+        self._configs: dict[str, dict[str, Any]] = {}
 
     def wait(self, seconds: float) -> None:
         """Time passes."""
@@ -57,24 +80,21 @@ class Story:
         }
         self.events.append(kind.model_validate(row | fields))
 
-    def create(self, user: Member, customer: Member, drive: Member, **fields: Any) -> None:
-        """The execution and its plan; it starts a moment later."""
-        plan = [
-            {
-                "step_id": self.step_id(position.name),
-                "path": str(order),
-                "step_order": order,
-                "step_name": position.name,
-                "agent_id": position.agent.id,
-                "agent_name": position.agent.name,
-                "max_attempts": position.max_attempts,
-            }
-            for order, position in enumerate(self._positions.values())
-        ]
+    def create(self, user: Member, customer: Member, drive: Member, definition: Definition, **fields: Any) -> None:
+        """The execution and its plan, that of its template; it starts a moment later."""
+        followed = self._follow(definition, drive.id, user.id)
+        plan: list[events.PlanStep] = []
+        for entry in followed.plan:
+            agent = self._positions[entry.step_name].agent
+            ids = {"step_id": self.step_id(entry.step_name), "agent_id": agent.id, "agent_name": agent.name}
+            plan.append(entry.model_copy(update=ids))
+            self._configs[entry.step_name] = entry.config
         owned: dict[str, Any] = {"customer_id": customer.id, "user_id": user.id, "drive_id": drive.id}
-        agent: dict[str, Any] = {"agent_id": self._owner.id, "agent_name": self._owner.name}
+        owner: dict[str, Any] = {"agent_id": self._owner.id, "agent_name": self._owner.name}
         by: dict[str, Any] = {"triggered_by": str(user.id), "triggered_by_kind": OperatorKind.USER}
-        self.tell(events.WorkflowCreated, user, plan=plan, **owned, **agent, **by, **fields)
+        template: dict[str, Any] = {"template_id": followed.template_id, "template_version": followed.version}
+        template["workflow_name"] = definition["name"]
+        self.tell(events.WorkflowCreated, user, plan=plan, **template, **owned, **owner, **by, **fields)
         self.wait(0.4)
         self.tell(events.WorkflowStarted)
 
@@ -97,7 +117,7 @@ class Story:
         """The step's agent or tool begins."""
         tool = self._positions[step].tool
         asked: dict[str, Any] = {"tool_name": tool, "tool_parameters": parameters} if tool else {}
-        self.tell(events.StepDispatched, **self._of_call(step), input=given, **asked)
+        self.tell(events.StepDispatched, **self._of_call(step), input=given, config=self._configs[step], **asked)
         self.wait(0.6)
 
     def complete(self, step: str, output: dict[str, Any], **fields: Any) -> None:

@@ -18,6 +18,7 @@ WITH usage AS (
         sum(recorded_cost_usd) AS recorded_cost_usd,
         sum(corrections_usd) AS corrections_usd,
         sum(corrected_cost_usd) AS corrected_cost_usd,
+        sum(corrected_estimate_usd) AS corrected_estimate_usd,
         min(occurred_at) AS first_call_at,
         max(occurred_at) AS last_call_at
     FROM marts.model_usage
@@ -60,6 +61,7 @@ SELECT
     usage.recorded_cost_usd,
     usage.corrections_usd,
     usage.corrected_cost_usd,
+    usage.corrected_estimate_usd,
     usage.first_call_at,
     usage.last_call_at
 FROM marts.executions AS execution

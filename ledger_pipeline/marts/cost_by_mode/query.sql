@@ -12,6 +12,7 @@ SELECT
     sum(estimated_cost_usd) AS estimated_cost_usd,
     sum(recorded_cost_usd) AS recorded_cost_usd,
     sum(corrections_usd) AS corrections_usd,
-    sum(corrected_cost_usd) AS corrected_cost_usd
+    sum(corrected_cost_usd) AS corrected_cost_usd,
+    sum(corrected_estimate_usd) AS corrected_estimate_usd
 FROM marts.cost_daily
 GROUP BY mode, user_id, month

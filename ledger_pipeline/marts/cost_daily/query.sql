@@ -13,6 +13,7 @@ SELECT
     model,
     count(*) AS calls,
     count(*) FILTER (WHERE priced) AS priced_calls,
+    count(*) FILTER (WHERE NOT priced AND correction_count > 0) AS repriced_calls,
     CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
     CAST(sum(cache_read_tokens) AS BIGINT) AS cache_read_tokens,
     CAST(sum(cache_write_5m_tokens) AS BIGINT) AS cache_write_5m_tokens,
@@ -26,7 +27,8 @@ SELECT
     sum(estimated_cost_usd) AS estimated_cost_usd,
     sum(recorded_cost_usd) AS recorded_cost_usd,
     sum(corrections_usd) AS corrections_usd,
-    sum(corrected_cost_usd) AS corrected_cost_usd
+    sum(corrected_cost_usd) AS corrected_cost_usd,
+    sum(corrected_estimate_usd) AS corrected_estimate_usd
 FROM marts.model_usage
 WHERE execution_kind = 'workflow'
 GROUP BY

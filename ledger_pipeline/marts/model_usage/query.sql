@@ -82,7 +82,8 @@ SELECT
     CASE
         WHEN corrected.execution_id IS NULL THEN usage.cost_usd
         ELSE coalesce(usage.cost_usd, CAST(0 AS DECIMAL(38, 12))) + corrected.corrections_usd
-    END AS corrected_cost_usd
+    END AS corrected_cost_usd,
+    CASE WHEN corrected.execution_id IS NULL THEN usage.estimated_cost_usd END AS corrected_estimate_usd
 FROM staging.events AS usage
 LEFT JOIN corrected
     ON usage.execution_id = corrected.execution_id AND usage.model_call_id = corrected.model_call_id

@@ -5,13 +5,12 @@ from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 from ledger_pipeline.errors import LedgerError
-from ledger_pipeline.pricing.prices import ANY, STANDARD, Price, PriceKey, quantized_rate
+from ledger_pipeline.pricing.prices import ANY, LONGEST_NAME, STANDARD, Price, PriceKey, quantized_rate
 from ledger_pipeline.pricing.sources.source import NameRule, PriceCatalogue, RuleKind
 
 MOST_MODELS = 20_000
 MILLION = 10**6
 _SHOWN_FAULTS = 3
-_LONGEST_NAME = 200
 
 
 class Slot(NamedTuple):
@@ -38,8 +37,8 @@ class TodaysList:
         subscription or unknown.
         """
         name = f"{provider}/{model}"
-        if not model or len(name) > _LONGEST_NAME or not name.isprintable():
-            self.refuse(repr(name[:_LONGEST_NAME]), "is no name of a model")
+        if not provider.strip() or not model.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+            self.refuse(repr(name[:LONGEST_NAME]), "is no name of a model")
             return
         try:
             sound = {slot: quantized_rate(rate, slot.usage_kind) for slot, rate in rates.items()}

@@ -27,7 +27,8 @@ before AS (
     FROM listed AS l
     INNER JOIN known AS k
         USING (provider, model, service_tier, region, context_tier, daily_window, usage_kind)
-    WHERE NOT k.withdrawn AND k.valid_from <= coalesce(l.valid_from, %(now)s)
+    -- A price that ended for a while is still the one before.
+    WHERE NOT k.withdrawn AND k.usd_per_million IS NOT NULL AND k.valid_from <= coalesce(l.valid_from, %(now)s)
     ORDER BY
         l.provider, l.model, l.service_tier, l.region, l.context_tier, l.daily_window, l.usage_kind, l.valid_from,
         k.valid_from DESC
@@ -36,5 +37,4 @@ SELECT provider, model, service_tier, region, context_tier, usage_kind, old_usd_
 FROM before
 WHERE greatest(usd_per_million, old_usd_per_million) > 10 * least(usd_per_million, old_usd_per_million)
     AND usd_per_million IS NOT NULL
-    AND old_usd_per_million IS NOT NULL
 ORDER BY provider, model, usage_kind, context_tier, service_tier, region

@@ -6,7 +6,7 @@ WITH chained AS (
         lag(hash) OVER execution AS previous_hash,
         lag(sequence) OVER execution AS previous_sequence,
         lead(sequence) OVER execution AS next_sequence
-    FROM read_parquet($names, filename = true) e
+    FROM read_parquet($names, filename = true, hive_partitioning = false) e
     JOIN files ON files.file_name = e.filename
     WINDOW execution AS (PARTITION BY files.file_week, execution_id ORDER BY sequence)
 ),

@@ -24,7 +24,7 @@ TABLES = [
     *("workflow_approvals", "workflow_artifacts", "execution_log", "append_keys", "usage_keys", "archive_manifest"),
     *("checkpoints", "admin_log", "workflow_template_versions", "ledger_state", "ledger_epochs", "state_rules"),
     *("model_pricing", "price_rules", "price_sources", "execution_snapshots", "feed_cursors", "projection_rebuilds"),
-    *("forgotten_references", "budget_counts", "budget_totals", "price_reviews"),
+    *("forgotten_references", "budget_counts", "budget_totals", "price_reviews", "tree_leaves"),
 ]
 COLUMNS = {
     "workflow_events": "mode", "type": "mode", "leaf": "mode",
@@ -36,6 +36,7 @@ COLUMNS = {
     "model_pricing": "source", "price_rules": "source", "price_sources": "status", "execution_snapshots": "state",
     "feed_cursors": "consumer", "projection_rebuilds": "transaction", "forgotten_references": "id",
     "budget_counts": "terms", "budget_totals": "period", "price_reviews": "status",
+    "tree_leaves": "kind",
 }  # fmt: skip
 CHANGES = ("INSERT", "COPY", "UPDATE", "DELETE", "MERGE", "SELECT FROM {table} FOR UPDATE", "LOCK")
 MAY: dict[tuple[str, str], tuple[str, ...]] = {
@@ -135,6 +136,8 @@ ANYWHERE: list[LiteralString] = [
     "SELECT ledger.refuse_foreign_drives('{{}}', '{{}}')",
     "SELECT ledger.may_execute_template(NULL, NULL)",
     "SELECT ledger.held_week('2026-01-05', 1)",
+    "SELECT ledger.add_tree_leaf('epoch')",
+    "SELECT ledger.tree_texts_by_time()",
 ]
 
 

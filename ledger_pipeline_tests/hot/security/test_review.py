@@ -64,7 +64,7 @@ REVIEWED: dict[str, set[str]] = {
 }
 """Who may execute which function; all others are the owner's alone. The service is a member of the other three."""
 
-FOR_EVERY_DRIVE = {"checkpoints", "feed_cursors", "forgotten_references", "budget_counts"}
+FOR_EVERY_DRIVE = {"checkpoints", "feed_cursors", "forgotten_references", "budget_counts", "tree_leaves"}
 """Relations that the archiver and the service read, and no role that is for one drive."""
 OF_NO_DRIVE = {
     *("ledger_state", "ledger_epochs", "state_rules", "model_pricing", "price_rules", "price_sources"),

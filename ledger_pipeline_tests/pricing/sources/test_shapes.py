@@ -226,6 +226,14 @@ def test_what_is_no_json_is_refused_with_how_it_begins(source: str, body: bytes)
         READERS[source](body, "1")
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_entry_without_a_provider_s_name_is_left_out_and_named(name: str) -> None:
+    stray = {"litellm_provider": name, "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06}
+    found = catalogue("litellm", sample("litellm") | {"stray": stray})
+    assert any("is no name of a model" in fault for fault in found.faults)
+    assert models(found) == models(catalogue("litellm"))
+
+
 def test_more_models_than_any_list_has_are_refused() -> None:
     entry = {"litellm_provider": "acme", "input_cost_per_token": 1e-06, "output_cost_per_token": 1e-06}
     with pytest.raises(LedgerError, match="more than 20,000 models"):

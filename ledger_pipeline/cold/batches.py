@@ -1,0 +1,97 @@
+"""The events of one closed batch of the feed, hot and cold."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, LiteralString, NamedTuple
+
+import duckdb
+from psycopg.rows import tuple_row
+
+from ledger_pipeline.cold.files import check_file
+from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
+from ledger_pipeline.cold.tree import Batch
+from ledger_pipeline.hot.database import Connection
+
+_HOT_HEADS = """
+    SELECT DISTINCT ON (e.execution_id) e.execution_id::text, e.sequence, e.hash FROM workflow_events e
+    WHERE e.epoch = %s AND e.tx >= %s AND e.tx < %s
+    ORDER BY e.execution_id, e.sequence DESC
+"""
+_COLD_HEADS = """
+    SELECT execution_id, max(sequence), arg_max(hash, sequence) FROM read_parquet($files, hive_partitioning = false)
+    WHERE epoch = $epoch AND tx >= $first_tx AND tx < $end_tx GROUP BY execution_id
+"""
+_HOT_LEAVES = """
+    SELECT tx, execution_id::text AS execution_id, sequence, leaf FROM workflow_events
+    WHERE epoch = %s AND tx >= %s AND tx < %s
+"""
+_COLD_LEAVES = """
+    SELECT tx, execution_id, sequence, leaf FROM read_parquet($files, hive_partitioning = false)
+    WHERE epoch = $epoch AND tx >= $first_tx AND tx < $end_tx
+"""
+
+
+class Head(NamedTuple):
+    """The last event of an execution in a batch."""
+
+    execution_id: str
+    sequence: int
+    hash: bytes
+
+
+class PlacedLeaf(NamedTuple):
+    """A leaf with what orders it in a batch."""
+
+    tx: int
+    execution_id: str
+    sequence: int
+    leaf: bytes
+
+
+class BatchReader:
+    """Reads batches; made inside an `open_read`, in which `hot_…` is asked, before `…` with the cold part follows."""
+
+    def __init__(self, connection: Connection, cold_dir: Path) -> None:
+        self._connection = connection
+        self._cold_dir = cold_dir
+        self._weeks = committed_weeks(connection)
+
+    def hot_heads(self, batch: Batch) -> dict[str, Head]:
+        """Of the hot part, the last event of each execution."""
+        return {row[0]: Head(*row) for row in self._hot(_HOT_HEADS, batch)}
+
+    def heads(self, batch: Batch, hot: dict[str, Head]) -> list[Head]:
+        """The last event of each execution, by execution; an execution's hot events follow on its cold ones."""
+        cold = {row[0]: Head(*row) for row in self._cold(_COLD_HEADS, batch)}
+        return sorted((cold | hot).values())
+
+    def hot_leaves(self, batch: Batch) -> list[PlacedLeaf]:
+        """The leaves of the hot part, in any order."""
+        return [PlacedLeaf(*row) for row in self._hot(_HOT_LEAVES, batch)]
+
+    def leaves(self, batch: Batch, hot: list[PlacedLeaf]) -> list[PlacedLeaf]:
+        """All leaves, in the order of the feed."""
+        return sorted([*hot, *(PlacedLeaf(*row) for row in self._cold(_COLD_LEAVES, batch))])
+
+    def _hot(self, query: LiteralString, batch: Batch) -> list[tuple[Any, ...]]:
+        with self._connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+            return cursor.execute(query, (batch.epoch, batch.first_tx, batch.end_tx)).fetchall()
+
+    def _cold(self, query: str, batch: Batch) -> Iterator[tuple[Any, ...]]:
+        files = [
+            str(check_file(self._cold_dir, file))
+            for week in self._weeks
+            if _overlaps(week, batch)
+            for file in week.files
+        ]
+        if not files:
+            return
+        bounds = {"epoch": batch.epoch, "first_tx": batch.first_tx, "end_tx": batch.end_tx}
+        with duckdb.connect() as database:
+            cursor = database.execute(query, {"files": files, **bounds})
+            while rows := cursor.fetchmany(10_000):
+                yield from rows
+
+
+def _overlaps(week: RolledWeekRow, batch: Batch) -> bool:
+    return week.last >= (batch.epoch, batch.first_tx) and week.first < (batch.epoch, batch.end_tx)
