@@ -70,9 +70,17 @@ ui: setup ## open the Dagster UI on the ledger (PORT=3000)
 notebook: setup ## open a notebook in the browser (NAME=cost or NAME=audit)
 	@$(BIN)/python -m ledger_pipeline notebook "$(NAME)"
 
-bench: setup ## measure append and roll against bare COPY, verify, costing against genai-prices
+# The peers have an environment of their own; where it can't be built, everything else is measured all the same.
+.venv-bench/.requirements: benchmarks/requirements.lock $(VENV)/.place
+	@echo 'Building .venv-bench/ with the peers …'
+	@$(BIN)/python -m venv --clear .venv-bench \
+		&& .venv-bench/bin/python -m pip install --quiet --require-hashes -r benchmarks/requirements.lock \
+		&& touch $@ \
+		|| { rm -rf .venv-bench; echo 'warning: the peers can not be installed, so they are not measured' >&2; }
+
+bench: setup .venv-bench/.requirements ## measure append, replay, verify, roll and costing beside COPY and peers
 	@$(BIN)/python -m benchmarks.run
 
-clean: ## remove .venv/ and caches; never the ledger in data/
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove .venv/, .venv-bench/ and caches; never the ledger in data/
+	rm -rf $(VENV) .venv-bench build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find ledger_pipeline ledger_pipeline_tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -53,7 +53,7 @@ def run(executions: int = EXECUTIONS) -> list[Result]:
     """Medians over the rounds."""
     appended: list[float] = []
     copied: list[float] = []
-    with _empty_ledger() as (server, template):
+    with empty_ledger() as (server, template):
         with connect(make_conninfo(server, dbname=template), autocommit=True) as connection:
             priced = partial(price, load_book(connection))
             rows = [event.to_row() for event in simulate(executions, DAYS, 1, NOW, priced)]
@@ -94,7 +94,7 @@ def _copy(stored: Connection, into: Connection) -> float:
 
 
 @contextmanager
-def _empty_ledger() -> Generator[tuple[str, str]]:
+def empty_ledger() -> Generator[tuple[str, str]]:
     """A server's URL and the name of a ledger on it that holds nothing."""
     with (
         tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder,

@@ -12,6 +12,7 @@ class Result:
     rows_per_second: float
     ratio: float
     target: float | None = None
+    note: str = ""
 
     @property
     def missed(self) -> bool:
@@ -21,8 +22,11 @@ class Result:
 
 def print_table(title: str, results: Iterable[Result], baseline: str = "× COPY") -> None:
     """Prints the lines under a title."""
-    print(f"{title:34}{'rows/s':>12}{baseline:>10}{'target':>10}")  # noqa: T201
+    print(f"{title:34}{'rows/s':>12}{baseline:>16}{'target':>10}")  # noqa: T201
     for result in results:
         target = "" if result.target is None else f"≥ {result.target}"
         missed = "  missed" if result.missed else ""
-        print(f"  {result.name:32}{result.rows_per_second:12,.0f}{result.ratio:10.2f}{target:>10}{missed}")  # noqa: T201
+        note = f"  {result.note}" if result.note else ""
+        print(  # noqa: T201
+            f"  {result.name:32}{result.rows_per_second:12,.0f}{result.ratio:16.2f}{target:>10}{missed}{note}"
+        )

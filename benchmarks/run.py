@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import append, pricing, roll, verify
+from benchmarks import append, pricing, replay, roll, single, verify
 from benchmarks.result import print_table
 
 
@@ -11,6 +11,8 @@ def main() -> int:
     missed = False
     for title, measure, baseline in (
         ("append", append.run, "× COPY"),
+        ("single appends", single.run, "× eventsourcing"),
+        ("replay", replay.run, "× baseline"),
         ("roll", roll.run, "× COPY"),
         ("verify", verify.run, "× aim"),
         ("costing", pricing.run, "× loop"),

@@ -1,8 +1,8 @@
 """`Ledger`: the one object through which people and programs use the ledger."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ledger_pipeline.budgets.budget import Budgets
     from ledger_pipeline.budgets.judging import Judged
     from ledger_pipeline.cold.checkpoints import Checkpoint
+    from ledger_pipeline.cold.consumer import Delivery
+    from ledger_pipeline.cold.feed import Position
+    from ledger_pipeline.cold.horizon import FeedStatus
     from ledger_pipeline.cold.notes import Note
     from ledger_pipeline.cold.proof import Proof
     from ledger_pipeline.cold.prune import Pruned
@@ -260,6 +263,42 @@ class Ledger:
         known_at = None if known_at is None else time_of("known_at", known_at)
         with self._session() as reading:
             return replay(reading, self.settings.cold_dir, wanted, as_of=as_of, known_at=known_at)
+
+    @contextmanager
+    def feed(
+        self,
+        consumer: str | None = None,
+        *,
+        after: "Position | None" = None,
+        event_types: Collection[str] | None = None,
+        batch_rows: int = 65_536,
+    ) -> Generator["Delivery"]:
+        """Every event that a consumer has not had yet, once, hot and cold, as Arrow batches in one order.
+
+        A named consumer goes on from where it left off, and has moved when the block was left after the last batch; one
+        that keeps its own place gives `after`. See docs/feed.md and `cold.consumer.deliver`.
+        """
+        from ledger_pipeline.cold.consumer import deliver
+
+        with (
+            self._session() as reading,
+            deliver(
+                reading,
+                self.settings.cold_dir,
+                consumer,
+                after=after,
+                event_types=event_types,
+                batch_rows=batch_rows,
+            ) as delivery,
+        ):
+            yield delivery
+
+    def feed_status(self) -> "FeedStatus":
+        """How far the feed reaches, which transaction holds it back, and where its consumers stand."""
+        from ledger_pipeline.cold.horizon import feed_status
+
+        with self._session() as reading:
+            return feed_status(reading)
 
     def verify(
         self,

@@ -85,7 +85,8 @@ def test_the_table_of_settings_is_current() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    needed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    peers = (ROOT / "benchmarks" / "requirements.in").read_text(encoding="utf-8").split()
+    needed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"], *peers]
     names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in needed}
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| ([a-z0-9-]+) \| \S", page, re.MULTILINE)) - {"package"} == names

@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
+from ledger_pipeline.cold.horizon import holding_back
 from ledger_pipeline.cold.sessions import (
     CHECKPOINT_LOCK,
+    UNSEEN,
     Held,
-    name_sessions,
     own_transactions,
     retry_while_locked,
     sessions_holding,
@@ -80,25 +81,7 @@ def _await_horizon(connection: Connection, position: tuple[int, int], wait_secon
             return
         if time.monotonic() >= deadline:
             raise Held(
-                f"the feed's horizon is held back by {name_sessions(_holding_back(connection))}: "
+                f"the feed's horizon is held back by {' and '.join(map(str, holding_back(connection))) or UNSEEN}: "
                 "end that transaction, then try again"
             )
         time.sleep(0.05)
-
-
-def _holding_back(connection: Connection) -> list[dict[str, object]]:
-    """Sessions of any database whose open transaction is the oldest that writes."""
-    return connection.execute(
-        """
-        SELECT a.pid, a.application_name, a.datname,
-               extract(epoch FROM clock_timestamp() - a.xact_start)::bigint AS age
-        FROM pg_stat_activity a
-        -- pg_stat_activity shows the low 32 bits of a transaction's number.
-        WHERE a.backend_xid::text::bigint = pg_snapshot_xmin(pg_current_snapshot())::text::bigint % 4294967296
-        UNION ALL
-        SELECT NULL, 'prepared transaction ' || p.gid, p.database,
-               extract(epoch FROM clock_timestamp() - p.prepared)::bigint
-        FROM pg_prepared_xacts p
-        WHERE p.transaction::text::bigint = pg_snapshot_xmin(pg_current_snapshot())::text::bigint % 4294967296
-        """
-    ).fetchall()

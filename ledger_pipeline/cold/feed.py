@@ -27,6 +27,7 @@ from ledger_pipeline.cold.spool import Spool
 from ledger_pipeline.errors import EpochMismatch
 from ledger_pipeline.events.catalogue import EVENT_TYPES
 from ledger_pipeline.events.schema import ARROW_SCHEMA
+from ledger_pipeline.events.upcasters import upcast_batch
 from ledger_pipeline.hot.database import Connection, translated
 
 _BATCH_ROWS = 65_536
@@ -111,7 +112,8 @@ def read_feed(
         spool.close()
         raise
     batches = _from_both(cold, cold_dir, spool, start, end, wanted, batch_rows)
-    return Feed(_in_order(batches, batch_rows) if ordered else batches, end)
+    in_order = _in_order(batches, batch_rows) if ordered else batches
+    return Feed(map(upcast_batch, in_order), end)
 
 
 def load_cursor(connection: Connection, consumer: str) -> Position | None:

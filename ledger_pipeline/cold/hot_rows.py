@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from ledger_pipeline.cold.sessions import full_conninfo
-from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_COLUMNS, event_class_of, typed_columns
+from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_COLUMNS, columns_of
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.database import Connection
@@ -136,7 +136,7 @@ def _column(parts: list[Part], field: pa.Field, order: pa.Array | None = None) -
 
 
 def _columns_of(event_type: str) -> tuple[str, ...]:
-    own = (typed.name for typed in typed_columns(event_class_of(event_type)))
+    own = columns_of(event_type)
     return (*(name for name in ENVELOPE if name != "event_type"), *own, "payload", "leaf", "hash")
 
 

@@ -1,8 +1,7 @@
 """The leaf of an event as DuckDB expressions, derived from the catalogue: a second reading of the canonical text."""
 
-from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_COLUMNS, EVENT_TYPES
+from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_COLUMNS, EVENT_TYPES, Event, by_version, typed_columns
 from ledger_pipeline.events.columns import ColumnKind
-from ledger_pipeline.events.schema import canonical_columns
 
 _TEXT_OF = {ColumnKind.TIMESTAMP: "epoch_us({})"}
 _SEPARATOR = "chr(31)"
@@ -10,12 +9,8 @@ _SEPARATOR = "chr(31)"
 
 def canonical_text_expression() -> str:
     """SQL that gives the canonical text from the columns of `ARROW_SCHEMA`; NULL for an unknown type."""
-    profiles: list[str] = []
-    own: list[str] = []
-    for name, event_class in EVENT_TYPES.items():
-        columns = canonical_columns(name)[len(ENVELOPE) :]
-        profiles.append(f"WHEN '{name}' THEN '{event_class.profile}'")
-        own.append(f"WHEN '{name}' THEN {_joined([*map(_text, columns), 'payload'])}")
+    profiles = [f"WHEN '{name}' THEN {by_version(name, 'event_version', _profile)}" for name in EVENT_TYPES]
+    own = [f"WHEN '{name}' THEN {by_version(name, 'event_version', _own)}" for name in EVENT_TYPES]
     # The envelope is joined once for all types.
     parts = [f"CASE event_type {' '.join(profiles)} END", *map(_text, ENVELOPE), f"CASE event_type {' '.join(own)} END"]
     known = ", ".join(f"'{name}'" for name in EVENT_TYPES)
@@ -25,6 +20,14 @@ def canonical_text_expression() -> str:
 def leaf_expression() -> str:
     """SQL that gives the leaf in lower-case hex from the columns of `ARROW_SCHEMA`; NULL for an unknown type."""
     return f"sha256({canonical_text_expression()})"
+
+
+def _profile(event_class: type[Event]) -> str:
+    return f"'{event_class.profile}'"
+
+
+def _own(event_class: type[Event]) -> str:
+    return _joined([*(_text(typed.name) for typed in typed_columns(event_class)), "payload"])
 
 
 def _text(name: str) -> str:

@@ -3,10 +3,10 @@
 # pyarrow has no type stubs.
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
 
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,10 +29,7 @@ from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.database import Connection, translated
 
 _BATCH_ROWS = 65_536
-_SELECTED = sql.SQL(", ").join(
-    sql.SQL("payload::text AS payload") if kind is ColumnKind.JSON else sql.Identifier(name)
-    for name, kind in EVENT_COLUMNS.items()
-)
+_ALL_COLUMNS = tuple(EVENT_COLUMNS)
 _ID_COLUMNS = [name for name, kind in EVENT_COLUMNS.items() if kind is ColumnKind.UUID]
 _TIME_COLUMNS = [name for name, kind in EVENT_COLUMNS.items() if kind is ColumnKind.TIMESTAMP]
 
@@ -74,9 +71,19 @@ def open_read(connection: Connection) -> Generator[None]:
 
 
 def execution_events(
-    connection: Connection, cold_dir: Path, execution_id: UUID, after: int = 0, upto: int | None = None
+    connection: Connection,
+    cold_dir: Path,
+    execution_id: UUID,
+    after: int = 0,
+    upto: int | None = None,
+    columns: Sequence[str] = _ALL_COLUMNS,
+    *,
+    ids_as_text: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The event rows of one execution with a sequence greater than `after`, at most `upto`, in order.
+
+    `columns`, of which `execution_id` and `sequence` must be two, are those that a reader wants: whoever leaves out
+    what it doesn't need, and takes ids as text, has the rows several times as soon.
 
     Raises NotFound for an execution that doesn't exist or that the session may not see, ColdStoreDamaged for a file
     that is missing or altered, EventsMissing when the answer would have a hole.
@@ -97,7 +104,7 @@ def execution_events(
                 ORDER BY sequence
                 """
             ).format(
-                _SELECTED,
+                sql.SQL(", ").join(_selected(name, ids_as_text) for name in columns),
                 *map(sql.Literal, (execution_id, after, last, head["first_week"], head["last_week"])),
             )
         ).fetchall()
@@ -107,7 +114,15 @@ def execution_events(
         if first_hot > after + 1:
             weeks = files_by_week(connection, head["first_week"], head["last_week"], execution_id)
             cold = [file for week in weeks for file in week.files]
-    return _gapless(_cold_then_hot(cold, cold_dir, execution_id, after, hot), execution_id, after, last)
+    rows = chain(_cold_rows(cold, cold_dir, execution_id, after, columns, ids_as_text), hot)
+    return _gapless(rows, execution_id, after, last)
+
+
+def _selected(name: str, ids_as_text: bool) -> sql.Composable:
+    kind = EVENT_COLUMNS[name]
+    if kind is ColumnKind.JSON or (ids_as_text and kind is ColumnKind.UUID):
+        return sql.SQL("{0}::text AS {0}").format(sql.Identifier(name))
+    return sql.Identifier(name)
 
 
 def scan_events(
@@ -174,22 +189,28 @@ def read_file(cold_dir: Path, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> 
         raise ColdStoreDamaged(f"cold file {path} holds {events} events, {file.events} were written: restore it")
 
 
-def _cold_then_hot(
-    cold: list[StoredFile], cold_dir: Path, execution_id: UUID, after: int, hot: list[dict[str, Any]]
+def _cold_rows(
+    cold: list[StoredFile],
+    cold_dir: Path,
+    execution_id: UUID,
+    after: int,
+    columns: Sequence[str],
+    ids_as_text: bool,
 ) -> Iterator[dict[str, Any]]:
+    read = _in_utc if ids_as_text else _event_row
     for file in cold:
-        yield from _rows_of_execution(check_file(cold_dir, file), str(execution_id), after)
-    yield from hot
+        path = check_file(cold_dir, file)
+        yield from map(read, _rows_of_execution(path, str(execution_id), after, columns))
 
 
-def _rows_of_execution(path: Path, execution_id: str, after: int) -> Iterator[dict[str, Any]]:
+def _rows_of_execution(path: Path, execution_id: str, after: int, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     with _parquet(path) as opened:
         groups = _row_groups_with(opened.metadata, execution_id)
-        for batch in _damage_named(path, opened.iter_batches(_BATCH_ROWS, row_groups=groups)):
+        for batch in _damage_named(path, opened.iter_batches(_BATCH_ROWS, groups, list(columns))):
             wanted = pc.and_(
                 pc.equal(batch.column("execution_id"), execution_id), pc.greater(batch.column("sequence"), after)
             )
-            yield from map(_event_row, batch.filter(wanted).to_pylist())
+            yield from batch.filter(wanted).to_pylist()
 
 
 def _row_groups_with(metadata: pq.FileMetaData, execution_id: str) -> list[int]:
@@ -205,10 +226,14 @@ def _row_groups_with(metadata: pq.FileMetaData, execution_id: str) -> list[int]:
 def _event_row(row: dict[str, Any]) -> dict[str, Any]:
     """The row with the types that a hot row has."""
     for name in _ID_COLUMNS:
-        if row[name] is not None:
+        if row.get(name) is not None:
             row[name] = UUID(row[name])
+    return _in_utc(row)
+
+
+def _in_utc(row: dict[str, Any]) -> dict[str, Any]:
     for name in _TIME_COLUMNS:
-        value: datetime | None = row[name]
+        value: datetime | None = row.get(name)
         if value is not None:
             row[name] = value.astimezone(UTC)
     return row

@@ -13,6 +13,7 @@ from ledger_pipeline.errors import InvalidInput, LedgerError
 from ledger_pipeline.hot.database import Connection
 
 LOCK_CLASS = 19524
+UNSEEN = "a session that has just ended, or that this role may not see"
 SEAL_LOCK, CHECKPOINT_LOCK, ROLL_LOCK = 2000, 2001, 2003
 """Advisory locks of the ledger, all of class `LOCK_CLASS`; 0 to 1023 are the stripes of executions."""
 
@@ -105,13 +106,13 @@ def sessions_holding(connection: Connection, objid: int | None) -> str:
         """,
         {"class": LOCK_CLASS, "objid": objid},
     ).fetchall()
-    return name_sessions(rows)
+    return _in_words(rows)
 
 
-def name_sessions(rows: list[dict[str, object]]) -> str:
-    """The oldest few sessions in words."""
+def _in_words(rows: list[dict[str, object]]) -> str:
+    """The oldest few sessions."""
     if not rows:
-        return "a session that has just ended, or that this role may not see"
+        return UNSEEN
     return ", ".join(
         f"session {row['pid']} ({row['application_name'] or 'no application name'}, database {row['datname']}, "
         f"in its transaction for {row['age'] or 0} s)"

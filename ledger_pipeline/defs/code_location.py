@@ -12,6 +12,7 @@ from ledger_pipeline.defs.due_weeks import (
     newest_expected_week_is_rolled,
 )
 from ledger_pipeline.defs.events import workflow_events
+from ledger_pipeline.defs.feed import feed_is_not_held_back
 from ledger_pipeline.defs.limits import limits_sensor
 from ledger_pipeline.defs.marts import mart_build
 from ledger_pipeline.defs.notes import signed_notes
@@ -35,6 +36,7 @@ defs = dg.Definitions(
         pruned_executions,
     ],
     asset_checks=[
+        feed_is_not_held_back,
         coming_weeks_have_tables,
         newest_expected_week_is_rolled,
         every_file_of_the_manifest_is_whole,

@@ -9,6 +9,7 @@ from ledger_pipeline.defs.due_weeks import (
     every_file_of_the_manifest_is_whole,
     newest_expected_week_is_rolled,
 )
+from ledger_pipeline.defs.feed import feed_is_not_held_back
 from ledger_pipeline.defs.marts import mart_build
 from ledger_pipeline.defs.notes import signed_notes
 from ledger_pipeline.defs.prices import every_source_is_fresh, model_prices, sources_agree
@@ -24,6 +25,7 @@ daily = dg.define_asset_job(
         model_prices, execution_snapshots, due_weeks, signed_notes, mart_build, pruned_executions
     )
     | dg.AssetSelection.checks(
+        feed_is_not_held_back,
         coming_weeks_have_tables,
         newest_expected_week_is_rolled,
         every_file_of_the_manifest_is_whole,

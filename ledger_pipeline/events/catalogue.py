@@ -3,7 +3,7 @@
 # A type may make an envelope column obligatory: events are frozen, so narrowing a field's type is sound.
 # pyright: reportIncompatibleVariableOverride=false, reportGeneralTypeIssues=false
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
@@ -84,6 +84,8 @@ class Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     event_type: ClassVar[str]
+    version: ClassVar[int]
+    """Version of the type whose events this class holds; the current one in `EVENT_TYPES`."""
     profile: ClassVar[int]
     """Number of the canonical text's layout: one per event type and version, never reused."""
 
@@ -113,9 +115,10 @@ class Event(BaseModel):
     source_line: Annotated[int, Column(ColumnKind.BIGINT, minimum=1)] | None = Field(default=None, ge=1)
     execution_kind: Annotated[ExecutionKind, one_of(ExecutionKind)] | None = None
 
-    def __init_subclass__(cls, profile: int = 0, **kwargs: Any) -> None:
+    def __init_subclass__(cls, profile: int = 0, version: int = 1, of: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.event_type = cls.__name__
+        cls.event_type = of or cls.__name__
+        cls.version = version
         cls.profile = profile
 
     def to_row(self) -> EventRow:
@@ -472,6 +475,26 @@ class TypedColumn:
     required: bool
 
 
+OLD_VERSIONS: dict[str, dict[int, type[Event]]] = {}
+"""The classes of versions before the current one, by event type: events of them are stored, hashed by these layouts,
+and read through `upcasters`. None is ever removed."""
+
+
+def versions_of(event_type: str) -> dict[int, type[Event]]:
+    """Every version of an event type with its class, the current one last."""
+    current = EVENT_TYPES[event_type]
+    return {**OLD_VERSIONS.get(event_type, {}), current.version: current}
+
+
+def by_version(event_type: str, version: str, expression: Callable[[type[Event]], str]) -> str:
+    """SQL that depends on an event's class: one expression, or a CASE of `version` where there are several."""
+    classes = versions_of(event_type)
+    if len(classes) == 1:
+        return expression(*classes.values())
+    cases = " ".join(f"WHEN {number} THEN {expression(each)}" for number, each in classes.items())
+    return f"CASE {version} {cases} END"
+
+
 def _column_in(annotation: Any, metadata: list[Any]) -> Column | None:
     found = next((item for item in metadata if isinstance(item, Column)), None)
     if found:
@@ -547,7 +570,7 @@ ENVELOPE: dict[str, TypedColumn] = _envelope()
 
 def _type_columns() -> dict[str, TypedColumn]:
     columns: dict[str, TypedColumn] = {}
-    for event_class in EVENT_TYPES.values():
+    for event_class in (each for event_type in EVENT_TYPES for each in versions_of(event_type).values()):
         for typed in typed_columns(event_class):
             known = columns.setdefault(typed.name, typed)
             if known.column.kind != typed.column.kind:
@@ -585,11 +608,24 @@ def table_name(event_type: str) -> str:
     return f"{words}_events"
 
 
-def event_class_of(event_type: str) -> type[Event]:
-    """The class of an event type; raises InvalidInput that lists the types there are."""
+def event_class_of(event_type: str, version: int | None = None) -> type[Event]:
+    """The class of an event type, by default of its current version; raises InvalidInput that lists what there is."""
     if event_type not in EVENT_TYPES:
         raise InvalidInput(f"event_type: {event_type!r} is not known; allowed: {', '.join(EVENT_TYPES)}")
-    return EVENT_TYPES[event_type]
+    if version is None:
+        return EVENT_TYPES[event_type]
+    versions = versions_of(event_type)
+    if version not in versions:
+        allowed = ", ".join(map(str, versions))
+        raise InvalidInput(f"event_version: {event_type} has no version {version!r}; allowed: {allowed}")
+    return versions[version]
+
+
+@cache
+def columns_of(event_type: str) -> tuple[str, ...]:
+    """The own columns of an event type, of all of its versions."""
+    each = (typed.name for event_class in versions_of(event_type).values() for typed in typed_columns(event_class))
+    return tuple(dict.fromkeys(each))
 
 
 def make_event(event_type: str, fields: Mapping[str, Any]) -> Event:

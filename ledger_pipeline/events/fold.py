@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, cast
 
+from ledger_pipeline.events.catalogue import EVENT_TYPES
 from ledger_pipeline.events.draft import Draft, EventRow
 from ledger_pipeline.events.reducers import REDUCERS, TOKEN_COLUMNS, Payload
 from ledger_pipeline.events.state import ExecutionState, initial
 from ledger_pipeline.events.states import RULES
+from ledger_pipeline.events.upcasters import UPCASTERS, upcast
 
 __all__ = ["FOLD_COLUMNS", "REDUCER_VERSION", "ExecutionState", "fold", "fold_all", "initial", "parse_json"]
 
@@ -22,7 +24,8 @@ REDUCER_VERSION = 2
 """Raised by every change that gives another state or another state text: snapshots of other versions are ignored."""
 
 FOLD_COLUMNS: tuple[str, ...] = (
-    *("execution_id", "sequence", "event_type", "occurred_at", "payload", "step_id", "call_id", "operator_id"),
+    *("execution_id", "sequence", "event_type", "event_version", "occurred_at", "payload", "step_id", "call_id"),
+    "operator_id",
     *("execution_kind", "workflow_name", "workflow_type", "template_id", "template_version", "mode", "drive_id"),
     *("customer_id", "user_id", "agent_id", "agent_name", "triggered_by", "triggered_by_kind", "retry_of"),
     *("parent_execution_id", "parent_step_id", "budget_usd", "budget_tokens", "reason", "error_code", "error_message"),
@@ -96,15 +99,27 @@ def _payload(draft: Draft, row: EventRow) -> Payload:
     return cast("Payload", value)
 
 
+def _current(draft: Draft, row: EventRow) -> EventRow:
+    try:
+        return upcast(row)
+    except (ValueError, TypeError, LookupError) as error:  # of a damaged log
+        draft.problem(row, f"can't be read as the current version: {error!r}")
+        return row
+
+
 def _apply(draft: Draft, row: EventRow) -> None:
     state = draft.state
     event_type: str = row["event_type"]
+    if UPCASTERS:
+        row = _current(draft, row)
     if row["sequence"] != state.last_sequence + 1:
         draft.problem(row, f"follows sequence {state.last_sequence}")
     rule = RULES.get(event_type)
     if rule is None:
         draft.problem(row, "is no event type of this version")
     else:
+        if row["event_version"] != EVENT_TYPES[event_type].version:
+            draft.problem(row, f"version {row['event_version']} is not known here")
         if rule.execution_from:
             if state.id is None:
                 draft.problem(row, "before the execution was created")

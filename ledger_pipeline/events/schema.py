@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_COLUMNS, event_class_of, typed_columns
+from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_COLUMNS, Event, event_class_of, typed_columns
 from ledger_pipeline.events.columns import ARROW_TYPES, CANONICAL, UNIT_SEPARATOR
 
 SCHEMA_VERSION = 1
@@ -22,16 +22,16 @@ GENESIS_HASH = bytes(32)
 """What the first event's hash builds on."""
 
 
-def canonical_columns(event_type: str) -> tuple[str, ...]:
+def canonical_columns(event_class: type[Event]) -> tuple[str, ...]:
     """The columns that the canonical text joins, in order, after the profile number and before the payload."""
-    return (*ENVELOPE, *(typed.name for typed in typed_columns(event_class_of(event_type))))
+    return (*ENVELOPE, *(typed.name for typed in typed_columns(event_class)))
 
 
 def canonical_text(row: Mapping[str, Any]) -> str:
     """The text that an event's leaf hashes; `row` holds typed values (see `ColumnKind`) and the payload's text."""
-    event_type: str = row["event_type"]
-    values = [str(event_class_of(event_type).profile)]
-    for name in canonical_columns(event_type):
+    event_class = event_class_of(row["event_type"], row["event_version"])
+    values = [str(event_class.profile)]
+    for name in canonical_columns(event_class):
         value = row[name]
         values.append("" if value is None else CANONICAL[EVENT_COLUMNS[name]](value))
     values.append(row["payload"])

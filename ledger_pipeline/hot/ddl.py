@@ -3,7 +3,7 @@
 `python -m ledger_pipeline.hot.ddl` writes the derived files of the newest migration; a test fails when they drift.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ledger_pipeline.events.catalogue import (
     USAGE_KINDS,
     Event,
     TypedColumn,
+    by_version,
     required_envelope,
     table_name,
     typed_columns,
@@ -176,10 +177,14 @@ def canonical_function() -> str:
         items = ", ".join(_canonical_item(typed.name, typed.column.kind) for typed in columns)
         return f"array_to_string(ARRAY[{items}], chr(31), '') || chr(31)" if columns else "''"
 
-    profiles = "\n".join(f"            WHEN {_literal(name)} THEN '{cls.profile}'" for name, cls in EVENT_TYPES.items())
-    types = "\n".join(
-        f"            WHEN {_literal(name)} THEN {joined(typed_columns(cls))}" for name, cls in EVENT_TYPES.items()
-    )
+    def cases(expression: Callable[[type[Event]], str]) -> str:
+        return "\n".join(
+            f"            WHEN {_literal(name)} THEN {by_version(name, '(e).event_version', expression)}"
+            for name in EVENT_TYPES
+        )
+
+    profiles = cases(lambda event_class: f"'{event_class.profile}'")
+    types = cases(lambda event_class: joined(typed_columns(event_class)))
     return f"""CREATE FUNCTION canonical_text(e workflow_events) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN array_to_string(ARRAY[

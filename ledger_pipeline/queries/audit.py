@@ -17,7 +17,7 @@ from psycopg import sql
 from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.manifest import WeekFiles, files_by_week
 from ledger_pipeline.cold.reader import event_rows, execution_events, open_read
-from ledger_pipeline.events.catalogue import EVENT_COLUMNS, event_class_of, typed_columns
+from ledger_pipeline.events.catalogue import EVENT_COLUMNS, columns_of
 from ledger_pipeline.events.columns import ALLOWED_AHEAD, week_of
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.pages import Key, Page, Request, instant, whole
@@ -73,7 +73,7 @@ class AuditEntry:
         """Of an event row, hot or cold."""
         values: dict[str, Any] = {one.name: row[one.name] for one in fields(cls) if one.name != "details"}
         values |= {name: value.astimezone(UTC) for name, value in values.items() if isinstance(value, datetime)}
-        own = (typed.name for typed in typed_columns(event_class_of(row["event_type"])))
+        own = columns_of(row["event_type"])
         details = {name: row[name] for name in own if name not in values and row.get(name) is not None}
         return cls(**values, details=details)
 

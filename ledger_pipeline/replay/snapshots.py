@@ -1,6 +1,10 @@
-"""Snapshots of executions' states every N events, so that a replay need not begin at the first event."""
+"""Snapshots of executions' states every N events, so that a replay need not begin at the first event.
 
-from collections.abc import Callable, Iterator, Sequence
+What is due follows from the heads, which say how far each execution's events go, against the newest usable snapshot:
+a cursor in the feed would know what is new, but not which snapshot was lost, damaged or of another reducer.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
@@ -20,6 +24,7 @@ from ledger_pipeline.replay.many_events import Stretch, events_of
 _SQL = Path(__file__).parent / "sql"
 _BATCH_EXECUTIONS = 2_000
 _BATCH_EVENTS = 20_000
+_DUE_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def _reaches_beyond(state: ExecutionState, as_of: int | datetime | None) -> bool
     return isinstance(as_of, datetime) and latest is not None and latest > as_of
 
 
-def _batches(stretches: Sequence[Stretch]) -> Iterator[list[Stretch]]:
+def _batches(stretches: Iterable[Stretch]) -> Iterator[list[Stretch]]:
     batch: list[Stretch] = []
     events = 0
     for stretch in stretches:
@@ -139,11 +144,11 @@ def take_snapshots(
     if every < 1:
         raise InvalidInput(f"snapshots every N events: N must be 1 or more, got {every}")
     executions = snapshots = events = 0
-    with own_transactions(connection), translated():
-        due = connection.execute(
-            _sql("due_snapshots.sql"), {"every": every, "reducer_version": REDUCER_VERSION}
-        ).fetchall()
-        for batch in _batches([Stretch(**row) for row in due]):
+    # Held by the server across the batches' commits: on a first run every execution is due.
+    with own_transactions(connection), translated(), connection.cursor("due_snapshots", withhold=True) as due:
+        due.itersize = _DUE_ROWS
+        due.execute(_sql("due_snapshots.sql"), {"every": every, "reducer_version": REDUCER_VERSION})
+        for batch in _batches(Stretch(**row) for row in due):
             snapshots += _take_batch(connection, cold_dir, every, now, batch)
             executions += len(batch)
             events += sum(stretch.due - stretch.start for stretch in batch)

@@ -9,6 +9,7 @@ from ledger_pipeline.cli.commands.daily import daily
 from ledger_pipeline.cli.commands.demo import demo
 from ledger_pipeline.cli.commands.events import events
 from ledger_pipeline.cli.commands.export import export_group
+from ledger_pipeline.cli.commands.feed import feed
 from ledger_pipeline.cli.commands.import_ import import_group
 from ledger_pipeline.cli.commands.migrate import migrate
 from ledger_pipeline.cli.commands.notebook import notebook
@@ -46,6 +47,7 @@ COMMANDS: tuple[click.Command, ...] = (
     query,
     events,
     replay,
+    feed,
     verify,
     projections,
     adopt,
