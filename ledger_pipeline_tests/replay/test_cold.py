@@ -165,7 +165,10 @@ def test_a_rewritten_file_names_the_event(
 
     bad = pq.read_table(path).column("event_id").to_pylist()[2]
     rewrite(connection, path, change)
-    assert [problem.event_id for problem in verify(connection, settings.cold_dir).problems] == [bad]
+    problems = verify(connection, settings.cold_dir).problems
+    # The event, and the week's row of the manifest, which is a leaf of the tree.
+    assert [problem.event_id for problem in problems] == [bad, None]
+    assert "its row differs from its leaf of the tree" in problems[1].what
 
 
 def test_a_week_taken_out_of_the_manifest_is_missed(
