@@ -187,6 +187,7 @@ def _show_verification(ledger: Ledger) -> bool:
 
 NEXT = """
 make ui                                            the Dagster UI: assets, runs, schedules
+make notebook                                      what it cost, with plots; NAME=audit: who did what
 .venv/bin/ledger-pipeline sql "SELECT * FROM marts.cost_anomalies LIMIT 5"
 .venv/bin/ledger-pipeline report --by workflow     and by agent, customer, mode, day
 .venv/bin/ledger-pipeline --help                   everything else
