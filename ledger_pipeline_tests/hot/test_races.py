@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ledger_pipeline.cold.consumer import deliver
 from ledger_pipeline.errors import ServerUnavailable
@@ -202,7 +202,12 @@ class Wire:
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(str(folder / f".s.PGSQL.{port}"))
         self._listening.listen()
-        self.url = make_conninfo(connection.info.dsn, host=str(folder), password=connection.info.password or None)
+        parameters = conninfo_to_dict(connection.info.dsn)
+        parameters.pop("hostaddr", None)  # found by the driver for the host: it would lead past the wire
+        parameters |= {"host": str(folder)} | (
+            {"password": connection.info.password} if connection.info.password else {}
+        )
+        self.url = make_conninfo(**parameters)
         self.cut = False
         self._thread = threading.Thread(target=self._pass_on)
         self._thread.start()
@@ -211,12 +216,16 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)  # nobody waits for a connection that didn't come
         self._thread.join()
         self._listening.close()
 
     def _pass_on(self) -> None:
         address, family = self._server
-        client, _ = self._listening.accept()
+        try:
+            client, _ = self._listening.accept()
+        except OSError:
+            return
         server = socket.socket(socket.AF_UNIX) if family else socket.create_connection(address)  # type: ignore[arg-type]
         with client, server:
             if family:
