@@ -10,8 +10,8 @@ from io import RawIOBase
 from pathlib import Path, PurePosixPath
 from uuid import UUID
 
-from ledger_pipeline.cold.durable import sync_folder
 from ledger_pipeline.cold.manifest import StoredFile
+from ledger_pipeline.durable import sync
 from ledger_pipeline.errors import ColdStoreDamaged, ColdStoreUnreachable, LedgerError
 
 _READ_BYTES = 1 << 20
@@ -79,7 +79,7 @@ class StagedFile(RawIOBase):
             self._file.close()
             # Replaces what an interrupted roll left under this name; no committed week's file is ever written again.
             self._path.replace(final)
-            sync_folder(final.parent)
+            sync(final.parent)
         except OSError as error:
             raise ColdStoreUnwritable(f"cannot write to the cold store: {error}") from None
         return str(name), digest
@@ -166,4 +166,4 @@ def _make_folders(cold_dir: Path, folder: PurePosixPath) -> None:
     for part in folder.parts:
         parent, path = path, path / part
         path.mkdir(exist_ok=True)
-        sync_folder(parent)
+        sync(parent)

@@ -13,12 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from ledger_pipeline.cold.batches import BatchReader, Head
-from ledger_pipeline.cold.durable import durable_file
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.sessions import own_transactions, sole
 from ledger_pipeline.cold.signed_note import LogCheckpoint, NoteInvalid, Signer, VerifierKey, open_note
 from ledger_pipeline.cold.signing_key import signing_key
 from ledger_pipeline.cold.tree import Batch, TreeLeaf, read_tree, roots_at
+from ledger_pipeline.durable import durable_file
 from ledger_pipeline.errors import InvalidInput, NotesContradicted
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.settings import Settings

@@ -8,7 +8,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from ledger_pipeline.cold.durable import sync_folder
+from ledger_pipeline.durable import sync
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.settings import Settings
 
@@ -54,7 +54,7 @@ def _make(path: Path) -> None:
             os.fsync(file.fileno())
         # A link, not a rename: it never takes the place of a key that is there.
         os.link(draft, path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except FileExistsError:
         pass
     finally:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ledger_pipeline.arguments import shown
+from ledger_pipeline.durable import sync
 from ledger_pipeline.errors import ArtifactDamaged, InvalidInput, NotFound, PermissionDenied
 
 _CHUNK = 1 << 20
@@ -59,14 +60,6 @@ def _opened(source: Path | bytes | BinaryIO) -> Generator[BinaryIO]:
             yield stream
     else:
         yield source
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _verify(stream: io.BufferedReader, path: Path, sha256: str) -> None:
@@ -146,13 +139,13 @@ def _stored(
         place = _place(folder, sha256)
         if not place.parent.is_dir():
             place.parent.mkdir(exist_ok=True)
-            _sync_folder(folder)
+            sync(folder)
         made = Path(partial).stat().st_mtime_ns
         while True:
             try:
                 # A link, not a rename: it refuses to take the place of a file that is there.
                 os.link(partial, place)
-                _sync_folder(place.parent)
+                sync(place.parent)
                 break
             except FileExistsError:
                 if _share(place, sha256):

@@ -10,6 +10,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from ledger_pipeline.durable import sync
 from ledger_pipeline.errors import ServerUnavailable
 from ledger_pipeline.hot.privileges import (
     Launcher,
@@ -101,7 +102,7 @@ def create_data_folder(folder: Path, binaries: Path) -> None:
     if running_as_root():
         give_tree(new, server_identity())
     new.rename(folder)
-    _sync(folder.parent)
+    sync(folder.parent)
 
 
 def check_data_folder(folder: Path) -> None:
@@ -216,11 +217,3 @@ def _reason(output: str) -> str:
 def _shared_buffers() -> str:
     memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     return f"{max(32, min(256, memory_mb // 8))}MB"
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,5 @@
 """The mart builds on disk: the current one, how it is read, and how a new one takes its place."""
 
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from uuid import uuid4
 
 import duckdb
 
+from ledger_pipeline.durable import sync
 from ledger_pipeline.engines.duckdb.session import reading
 from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.settings import Settings
@@ -94,22 +94,14 @@ def swap_in(work: Path, now: datetime, keep: int) -> Path:
     """
     marts_dir = work.parent
     path = marts_dir / f"ledger-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}.duckdb"
-    _flush(work)
+    sync(work)
     work.rename(path)
     link = marts_dir / f".{path.name}.link"
     link.symlink_to(path.name)
     link.replace(marts_dir / CURRENT)
-    _flush(marts_dir)
+    sync(marts_dir)
     # By time of writing, not by name: `now` may be any instant that a caller asks for.
     builds = sorted(marts_dir.glob(_BUILD), key=lambda build: build.stat().st_mtime_ns, reverse=True)
     for old in [build for build in builds if build != path][keep - 1 :]:
         old.unlink()
     return path
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
