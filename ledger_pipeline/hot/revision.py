@@ -3,7 +3,7 @@
 from ledger_pipeline.errors import SchemaMismatch
 from ledger_pipeline.hot.database import connect
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration's revision; a test compares it with the migrations."""
 MIN_LOCKS_PER_TRANSACTION = 1024
 MIN_SERVER_VERSION = 150_000

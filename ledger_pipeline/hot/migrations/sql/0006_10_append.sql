@@ -1,0 +1,2 @@
+-- Derived from hot/sql by ledger_pipeline.hot.ddl.
+
