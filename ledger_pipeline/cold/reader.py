@@ -3,10 +3,11 @@
 # pyarrow has no type stubs.
 # pyright: reportUnknownParameterType=false, reportAttributeAccessIssue=false
 
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
-from itertools import chain, takewhile
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -78,12 +79,14 @@ def execution_events(
     upto: int | None = None,
     columns: Sequence[str] = _ALL_COLUMNS,
     *,
+    of_type: Callable[[str], Sequence[str]] | None = None,
     ids_as_text: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The event rows of one execution with a sequence greater than `after`, at most `upto`, in order.
 
-    `columns`, of which `execution_id` and `sequence` must be two, are those that a reader wants: whoever leaves out
-    what it doesn't need, and takes ids as text, has the rows several times as soon.
+    `columns`, of which `execution_id`, `sequence` and `event_type` must be three, are those that a reader wants, and
+    `of_type` those of them that it wants of a type's rows: whoever leaves out what it doesn't need, and takes ids as
+    text, has the rows several times as soon.
 
     Raises NotFound for an execution that doesn't exist or that the session may not see, ColdStoreDamaged for a file
     that is missing or altered, EventsMissing when the answer would have a hole.
@@ -95,8 +98,9 @@ def execution_events(
         if head is None:
             raise NotFound(f"execution {execution_id} does not exist")
         last: int = head["last_sequence"] if upto is None else min(upto, head["last_sequence"])
+        shapes = _Shapes(columns, of_type)
         # Literal weeks: the planner then looks at their leaves only.
-        hot = connection.execute(
+        hot = connection.cursor(row_factory=shapes.row_factory, binary=True).execute(
             sql.SQL(
                 """
                 SELECT {} FROM workflow_events
@@ -114,8 +118,34 @@ def execution_events(
         if first_hot > after + 1:
             weeks = files_by_week(connection, head["first_week"], head["last_week"], execution_id)
             cold = [file for week in weeks for file in week.files]
-    rows = chain(_cold_rows(cold, cold_dir, execution_id, after, columns, ids_as_text), hot)
+    rows = chain(_cold_rows(cold, cold_dir, execution_id, after, shapes, ids_as_text), hot)
     return _gapless(rows, execution_id, after, last)
+
+
+class _Shapes:
+    """Which of the columns read make the row of an event, by its type."""
+
+    def __init__(self, columns: Sequence[str], of_type: Callable[[str], Sequence[str]] | None) -> None:
+        self.columns = columns
+        self._type_at = columns.index("event_type")
+        self._of_type = of_type or (lambda _: columns)
+        self._shapes: dict[str, tuple[tuple[str, ...], Callable[[Sequence[Any]], tuple[Any, ...]]]] = {}
+
+    def row(self, values: Sequence[Any]) -> dict[str, Any]:
+        """The row of an event whose columns have these values."""
+        event_type: str = values[self._type_at]
+        shape = self._shapes.get(event_type)
+        if shape is None:
+            wanted = frozenset(self._of_type(event_type))
+            places = [at for at, name in enumerate(self.columns) if name in wanted]
+            shape = tuple(self.columns[at] for at in places), itemgetter(*places)
+            self._shapes[event_type] = shape
+        names, pick = shape
+        return dict(zip(names, pick(values), strict=True))
+
+    def row_factory(self, _: Any) -> Callable[[Sequence[Any]], dict[str, Any]]:
+        """As psycopg wants it."""
+        return self.row
 
 
 def _selected(name: str, ids_as_text: bool) -> sql.Composable:
@@ -194,23 +224,24 @@ def _cold_rows(
     cold_dir: Path,
     execution_id: UUID,
     after: int,
-    columns: Sequence[str],
+    shapes: _Shapes,
     ids_as_text: bool,
 ) -> Iterator[dict[str, Any]]:
     read = _in_utc if ids_as_text else _event_row
     for file in cold:
         path = check_file(cold_dir, file)
-        yield from map(read, _rows_of_execution(path, str(execution_id), after, columns))
+        yield from map(read, _rows_of_execution(path, str(execution_id), after, shapes))
 
 
-def _rows_of_execution(path: Path, execution_id: str, after: int, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _rows_of_execution(path: Path, execution_id: str, after: int, shapes: _Shapes) -> Iterator[dict[str, Any]]:
     with _parquet(path) as opened:
         groups = _row_groups_with(opened.metadata, execution_id)
-        for batch in _damage_named(path, opened.iter_batches(_BATCH_ROWS, groups, list(columns))):
+        for batch in _damage_named(path, opened.iter_batches(_BATCH_ROWS, groups, list(shapes.columns))):
             wanted = pc.and_(
                 pc.equal(batch.column("execution_id"), execution_id), pc.greater(batch.column("sequence"), after)
             )
-            yield from batch.filter(wanted).to_pylist()
+            found = batch.filter(wanted)
+            yield from map(shapes.row, zip(*(found.column(name).to_pylist() for name in shapes.columns), strict=True))
 
 
 def _row_groups_with(metadata: pq.FileMetaData, execution_id: str) -> list[int]:
@@ -241,9 +272,12 @@ def _in_utc(row: dict[str, Any]) -> dict[str, Any]:
 
 def _gapless(rows: Iterator[dict[str, Any]], execution_id: UUID, after: int, last: int) -> Iterator[dict[str, Any]]:
     expected = after + 1
-    for row in takewhile(lambda row: row["sequence"] <= last, rows):
-        if row["sequence"] != expected:
-            raise EventsMissing(_hole(execution_id, expected, row["sequence"] - 1))
+    for row in rows:
+        sequence: int = row["sequence"]
+        if sequence > last:
+            break
+        if sequence != expected:
+            raise EventsMissing(_hole(execution_id, expected, sequence - 1))
         expected += 1
         yield row
     if expected <= last:

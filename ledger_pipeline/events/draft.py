@@ -1,7 +1,7 @@
 """A state being written: copies what an event changes before changing it, so that the folded-from state stays."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Context, Decimal
 from typing import Any, TypeVar
@@ -42,31 +42,42 @@ def text_id(value: Any) -> str | None:
     return value if value is None or type(value) is str else str(value)
 
 
+def _newest(before: tuple[EventMark, ...], rows: Iterable[EventRow]) -> tuple[EventMark, ...]:
+    marks = (EventMark(row["sequence"], row["event_type"], row["occurred_at"]) for row in rows)
+    return (*before, *marks)[-LAST_EVENTS:]
+
+
 class Draft:
     """The mutable work of folding one or many events of an execution into a state."""
 
     def __init__(self, base: ExecutionState) -> None:
         self.state = copy_of(base)
-        self._events = deque(base.events, maxlen=LAST_EVENTS)
+        # The newest events of the execution and of each call; rows become marks at the end, when most have been passed.
+        self._events: deque[EventRow] = deque(maxlen=LAST_EVENTS)
+        self._call_events: dict[str, deque[EventRow]] = {}
         self._owned: set[int | str] = set()
 
     def finish(self) -> ExecutionState:
         """The state; the draft is not used after it."""
-        self.state.events = tuple(self._events)
+        self.state.events = _newest(self.state.events, self._events)
+        for key, rows in self._call_events.items():
+            call: CallState = self._own("calls", key)
+            call.events = _newest(call.events, rows)
         return self.state
 
     def mark(self, row: EventRow) -> None:
         """Notes an event as the newest of the execution and of the call that it names."""
-        mark = EventMark(row["sequence"], row["event_type"], row["occurred_at"])
-        self.state.last_sequence = mark.sequence
-        latest = self.state.latest_occurred_at
-        if latest is None or mark.occurred_at > latest:
-            self.state.latest_occurred_at = mark.occurred_at
-        self._events.append(mark)
+        state, at = self.state, row["occurred_at"]
+        state.last_sequence = row["sequence"]
+        if state.latest_occurred_at is None or at > state.latest_occurred_at:
+            state.latest_occurred_at = at
+        self._events.append(row)
         if row["call_id"] is not None:
-            call: CallState | None = self._own("calls", text_id(row["call_id"]))
-            if call is not None:
-                call.events = (*call.events[1 - LAST_EVENTS :], mark)
+            key = str(row["call_id"])
+            if key in self._call_events:
+                self._call_events[key].append(row)
+            elif key in state.calls:
+                self._call_events[key] = deque((row,), LAST_EVENTS)
 
     def problem(self, row: EventRow, what: str) -> None:
         """Notes that an event breaks a rule."""

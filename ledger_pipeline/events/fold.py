@@ -7,25 +7,28 @@ have written gives no problem.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
-from ledger_pipeline.events.catalogue import EVENT_TYPES
+from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_TYPES, typed_columns
 from ledger_pipeline.events.draft import Draft, EventRow
 from ledger_pipeline.events.reducers import REDUCERS, TOKEN_COLUMNS, Payload
 from ledger_pipeline.events.state import ExecutionState, initial
 from ledger_pipeline.events.states import RULES
 from ledger_pipeline.events.upcasters import UPCASTERS, upcast
 
-__all__ = ["FOLD_COLUMNS", "REDUCER_VERSION", "ExecutionState", "fold", "fold_all", "initial", "parse_json"]
+__all__ = ["FOLD_COLUMNS", "REDUCER_VERSION", "ExecutionState", "fold", "fold_all", "fold_columns", "initial", "parse_json"]
 
 REDUCER_VERSION = 2
 """Raised by every change that gives another state or another state text: snapshots of other versions are ignored."""
 
-FOLD_COLUMNS: tuple[str, ...] = (
+_OF_EVERY_TYPE = (
     *("execution_id", "sequence", "event_type", "event_version", "occurred_at", "payload", "step_id", "call_id"),
     "operator_id",
+)
+FOLD_COLUMNS: tuple[str, ...] = (
+    *_OF_EVERY_TYPE,
     *("execution_kind", "workflow_name", "workflow_type", "template_id", "template_version", "mode", "drive_id"),
     *("customer_id", "user_id", "agent_id", "agent_name", "triggered_by", "triggered_by_kind", "retry_of"),
     *("parent_execution_id", "parent_step_id", "budget_usd", "budget_tokens", "reason", "error_code", "error_message"),
@@ -43,6 +46,19 @@ FOLD_COLUMNS: tuple[str, ...] = (
     *("artifact_type", "artifact_name", "uri", "size_bytes", "content_type", "sha256"),
 )
 """The columns that a fold may read; a reader may leave out the others."""
+
+_WITH_ENVELOPE = {"WorkflowCreated", "StepDispatched"}
+
+
+def fold_columns(event_type: str) -> Sequence[str]:
+    """Those of `FOLD_COLUMNS` that the fold reads of an event of this type."""
+    if any(of_type == event_type for of_type, _ in UPCASTERS):
+        return FOLD_COLUMNS
+    event_class = EVENT_TYPES.get(event_type)
+    own = typed_columns(event_class) if event_class else ()
+    wanted = {*_OF_EVERY_TYPE, *(typed.name for typed in own)}
+    return tuple(name for name in FOLD_COLUMNS if name in wanted or (name in ENVELOPE and event_type in _WITH_ENVELOPE))
+
 
 MAX_DEPTH = 200
 """Levels of a payload that is read; the interpreter's own limit would depend on who calls."""

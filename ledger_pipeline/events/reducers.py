@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,8 @@ Reducer = Callable[[Draft, EventRow, Payload], None]
 
 TOKEN_COLUMNS = tuple(f"{kind}_tokens" for kind in USAGE_KINDS)
 """The disjoint buckets; requests are counted apart and are not tokens."""
+
+_tokens_of = itemgetter(*TOKEN_COLUMNS)
 
 _AT_COMPLETION = {StepStatus.PENDING: StepStatus.SKIPPED}
 _AT_OTHER_ENDS = {
@@ -273,7 +276,7 @@ def _approval_applied(draft: Draft, row: EventRow, payload: Payload) -> None:
 
 def _tokens_updated(draft: Draft, row: EventRow, payload: Payload) -> None:
     state = draft.state
-    tokens: int = sum(row[name] or 0 for name in TOKEN_COLUMNS)
+    tokens: int = sum(filter(None, _tokens_of(row)))
     cost: Decimal | None = row["cost_usd"]
     estimate: Decimal | None = row["estimated_cost_usd"]
     call = None if row["call_id"] is None else draft.call(row)

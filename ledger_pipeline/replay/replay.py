@@ -9,7 +9,7 @@ from uuid import UUID
 from ledger_pipeline.cold.reader import execution_events
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.events.draft import EventRow
-from ledger_pipeline.events.fold import FOLD_COLUMNS, ExecutionState, fold_all, initial
+from ledger_pipeline.events.fold import FOLD_COLUMNS, ExecutionState, fold_all, fold_columns, initial
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.replay.snapshots import usable_snapshot
 
@@ -56,9 +56,15 @@ def replay(
     belongs = _within(as_of, known_at)
     start = usable_snapshot(connection, execution_id, as_of) if _all_known(connection, execution_id, known_at) else None
     state = start or initial()
-    columns = FOLD_COLUMNS if known_at is None else (*FOLD_COLUMNS, "recorded_at")
+    also = () if known_at is None else ("recorded_at",)
     events = execution_events(
-        connection, cold_dir, execution_id, state.last_sequence, columns=columns, ids_as_text=True
+        connection,
+        cold_dir,
+        execution_id,
+        state.last_sequence,
+        columns=(*FOLD_COLUMNS, *also),
+        of_type=lambda event_type: (*fold_columns(event_type), *also),
+        ids_as_text=True,
     )
     return fold_all(state, takewhile(belongs, events))
 
