@@ -30,6 +30,7 @@ from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.database import Connection, translated
 
 _BATCH_ROWS = 65_536
+_PART_ROWS = 200
 _ALL_COLUMNS = tuple(EVENT_COLUMNS)
 _ID_COLUMNS = [name for name, kind in EVENT_COLUMNS.items() if kind is ColumnKind.UUID]
 _TIME_COLUMNS = [name for name, kind in EVENT_COLUMNS.items() if kind is ColumnKind.TIMESTAMP]
@@ -100,18 +101,20 @@ def execution_events(
         last: int = head["last_sequence"] if upto is None else min(upto, head["last_sequence"])
         shapes = _Shapes(columns, of_type)
         # Literal weeks: the planner then looks at their leaves only.
-        hot = connection.cursor(row_factory=shapes.row_factory, binary=True).execute(
-            sql.SQL(
-                """
-                SELECT {} FROM workflow_events
-                WHERE execution_id = {} AND sequence > {} AND sequence <= {} AND week BETWEEN {} AND {}
-                ORDER BY sequence
-                """
-            ).format(
-                sql.SQL(", ").join(_selected(name, ids_as_text) for name in columns),
-                *map(sql.Literal, (execution_id, after, last, head["first_week"], head["last_week"])),
-            )
-        ).fetchall()
+        query = sql.SQL(
+            """
+            SELECT {} FROM workflow_events
+            WHERE execution_id = {} AND sequence > {} AND sequence <= {} AND week BETWEEN {} AND {}
+            ORDER BY sequence
+            """
+        ).format(
+            sql.SQL(", ").join(_selected(name, ids_as_text) for name in columns),
+            *map(sql.Literal, (execution_id, after, last, head["first_week"], head["last_week"])),
+        )
+        shapes = _Shapes(columns, of_type)
+        with connection.cursor(row_factory=shapes.row_factory) as cursor:
+            # In parts: rows are made of the first while the server is at the next.
+            hot = list(cursor.stream(query, binary=True, size=_PART_ROWS))
         # Cold events are a prefix of the sequence.
         first_hot: int = hot[0]["sequence"] if hot else last + 1
         cold: list[StoredFile] = []
@@ -141,7 +144,7 @@ class _Shapes:
             shape = tuple(self.columns[at] for at in places), itemgetter(*places)
             self._shapes[event_type] = shape
         names, pick = shape
-        return dict(zip(names, pick(values), strict=True))
+        return dict(zip(names, pick(values), strict=False))  # as many as there are names; to be strict takes time
 
     def row_factory(self, _: Any) -> Callable[[Sequence[Any]], dict[str, Any]]:
         """As psycopg wants it."""

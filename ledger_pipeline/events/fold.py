@@ -18,17 +18,24 @@ from ledger_pipeline.events.state import ExecutionState, initial
 from ledger_pipeline.events.states import RULES
 from ledger_pipeline.events.upcasters import UPCASTERS, upcast
 
-__all__ = ["FOLD_COLUMNS", "REDUCER_VERSION", "ExecutionState", "fold", "fold_all", "fold_columns", "initial", "parse_json"]
+__all__ = [
+    "FOLD_COLUMNS",
+    "REDUCER_VERSION",
+    "ExecutionState",
+    "fold",
+    "fold_all",
+    "fold_columns",
+    "initial",
+    "parse_json",
+]
 
 REDUCER_VERSION = 2
 """Raised by every change that gives another state or another state text: snapshots of other versions are ignored."""
 
-_OF_EVERY_TYPE = (
-    *("execution_id", "sequence", "event_type", "event_version", "occurred_at", "payload", "step_id", "call_id"),
-    "operator_id",
-)
+_OF_EACH = ("sequence", "event_type", "event_version", "occurred_at", "payload", "step_id", "call_id", "operator_id")
 FOLD_COLUMNS: tuple[str, ...] = (
-    *_OF_EVERY_TYPE,
+    "execution_id",
+    *_OF_EACH,
     *("execution_kind", "workflow_name", "workflow_type", "template_id", "template_version", "mode", "drive_id"),
     *("customer_id", "user_id", "agent_id", "agent_name", "triggered_by", "triggered_by_kind", "retry_of"),
     *("parent_execution_id", "parent_step_id", "budget_usd", "budget_tokens", "reason", "error_code", "error_message"),
@@ -56,7 +63,7 @@ def fold_columns(event_type: str) -> Sequence[str]:
         return FOLD_COLUMNS
     event_class = EVENT_TYPES.get(event_type)
     own = typed_columns(event_class) if event_class else ()
-    wanted = {*_OF_EVERY_TYPE, *(typed.name for typed in own)}
+    wanted = {*_OF_EACH, *(typed.name for typed in own)}
     return tuple(name for name in FOLD_COLUMNS if name in wanted or (name in ENVELOPE and event_type in _WITH_ENVELOPE))
 
 
