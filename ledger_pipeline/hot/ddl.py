@@ -328,13 +328,11 @@ def column_rules() -> str:
 def derived_files() -> dict[Path, str]:
     """Each derived file with its text; of append, the functions that the newest migration changes."""
     before = functions_of((SQL_FOLDER / "0003_10_append.sql").read_text())
-    before |= functions_of((SQL_FOLDER / "0004_10_append.sql").read_text())
     written = append_sql() + "\n" + (TEMPLATE_FOLDER / "project.sql").read_text()
     return {
         SQL_FOLDER / "0001_15_enums.sql": enum_types() + "\n",
         SQL_FOLDER / "0001_20_events.sql": events_sql(),
-        SQL_FOLDER / "0006_10_append.sql": "-- Derived from hot/sql by ledger_pipeline.hot.ddl.\n\n"
-        + "\n".join(
+        SQL_FOLDER / "0004_10_append.sql": "\n".join(
             text for name, text in functions_of(written).items() if text != before.get(name)
         ),
     }

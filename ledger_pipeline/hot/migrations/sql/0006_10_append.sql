@@ -1,2 +1,0 @@
--- Derived from hot/sql by ledger_pipeline.hot.ddl.
-
