@@ -24,8 +24,16 @@ from ledger_pipeline_tests.queries.conftest import NOW, all_pages
 
 Answers = dict[str, Any]
 MOST_STATEMENTS = {
-    **{"executions": 3, "running": 3, "execution": 11, "artifacts": 6, "audit": 5, "errors": 5, "statistics": 4},
-    **{"cost_by_mode": 1, "billing": 1, "metrics": 1},
+    "executions": 3,
+    "running": 3,
+    "execution": 11,
+    "artifacts": 6,
+    "audit": 5,
+    "errors": 5,
+    "statistics": 4,
+    "cost_by_mode": 1,
+    "billing": 1,
+    "metrics": 1,
 }
 """How many statements an answer may send to the hot store, whatever it holds and wherever that lies."""
 
