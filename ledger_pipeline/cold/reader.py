@@ -99,7 +99,6 @@ def execution_events(
         if head is None:
             raise NotFound(f"execution {execution_id} does not exist")
         last: int = head["last_sequence"] if upto is None else min(upto, head["last_sequence"])
-        shapes = _Shapes(columns, of_type)
         # Literal weeks: the planner then looks at their leaves only.
         query = sql.SQL(
             """
@@ -121,8 +120,24 @@ def execution_events(
         if first_hot > after + 1:
             weeks = files_by_week(connection, head["first_week"], head["last_week"], execution_id)
             cold = [file for week in weeks for file in week.files]
+    if after and upto is None:
+        cold = _files_after(cold, cold_dir, execution_id, after)
     rows = chain(_cold_rows(cold, cold_dir, execution_id, after, shapes, ids_as_text), hot)
     return _gapless(rows, execution_id, after, last)
+
+
+def _files_after(cold: list[StoredFile], cold_dir: Path, execution_id: UUID, after: int) -> list[StoredFile]:
+    """The files from the one that holds the event after a sequence: those before a snapshot are not opened.
+
+    From the newest backwards: who asks for all that follows a sequence is near the end, as the newest snapshot is.
+    """
+    places = _Shapes(("execution_id", "sequence", "event_type"), None)
+    for place in reversed(range(1, len(cold))):
+        path = check_file(cold_dir, cold[place])
+        row = next(_rows_of_execution(path, str(execution_id), after, places), None)
+        if row is not None and row["sequence"] == after + 1:
+            return cold[place:]
+    return cold
 
 
 class _Shapes:

@@ -62,6 +62,7 @@ def replay(
         cold_dir,
         execution_id,
         state.last_sequence,
+        as_of if isinstance(as_of, int) else None,
         columns=(*FOLD_COLUMNS, *also),
         of_type=lambda event_type: (*fold_columns(event_type), *also),
         ids_as_text=True,
