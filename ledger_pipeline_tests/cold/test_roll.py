@@ -63,6 +63,18 @@ def test_rolled_events_are_in_files_only_and_unchanged(connection: Connection, s
     assert contents(connection, settings) == before
 
 
+@pytest.mark.mission("A5")
+def test_ninety_days_are_hot_where_nothing_else_is_set(connection: Connection, settings: Settings) -> None:
+    fill(connection, 1)
+    ninety_days_after = datetime(2025, 1, 13, tzinfo=UTC) + timedelta(days=90)
+    before = len(hot_events(connection))
+    assert roll(connection, settings, ninety_days_after - timedelta(microseconds=1)) == []
+    assert len(hot_events(connection)) == before
+    assert [week.week for week in roll(connection, settings, ninety_days_after)] == WEEKS[:1]
+    assert 0 < len(hot_events(connection)) < before
+
+
+@pytest.mark.mission("A5")
 def test_a_week_is_due_once_its_last_instant_is_old_enough(connection: Connection) -> None:
     fill(connection, 1)
     old_enough = datetime(2025, 1, 13, tzinfo=UTC) + timedelta(days=90)
