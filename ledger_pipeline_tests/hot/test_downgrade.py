@@ -1,7 +1,7 @@
 """Up, down and up again: on data that is kept, to the very schema that was; and what is refused."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -141,6 +141,19 @@ def test_a_downgrade_that_would_lose_events_is_refused_on_the_way_to_base(
         migrate(ledger_url, NOW, "base")
     # One transaction: the newer schema is still there, too.
     assert current_revision(ledger_url) == REVISION
+    assert rows(connection) == before
+
+
+@pytest.mark.mission("B6")
+def test_a_downgrade_is_refused_where_every_event_is_cold(
+    ledger_url: str, connection: Connection, tmp_path: Path
+) -> None:
+    run_simulation(connection, load_book(connection), 1, 1, 8, NOW)
+    assert roll(connection, Settings(home=tmp_path), NOW + timedelta(days=365))
+    before = rows(connection)
+    assert before["workflow_events"] == []
+    with pytest.raises(SchemaMismatch, match="would drop events"):
+        migrate(ledger_url, NOW, "base")
     assert rows(connection) == before
 
 
