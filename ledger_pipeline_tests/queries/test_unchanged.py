@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
-from psycopg.rows import DictRow
 from pydantic import SecretStr
 
 from ledger_pipeline import events
@@ -20,7 +18,7 @@ from ledger_pipeline.hot.people import Agent, create_agent, delete
 from ledger_pipeline.ledger import Ledger
 from ledger_pipeline.queries.answers import Queries
 from ledger_pipeline.settings import Settings
-from ledger_pipeline_tests.queries.conftest import NOW, all_pages
+from ledger_pipeline_tests.queries.conftest import NOW, Statement, all_pages, recording
 
 Answers = dict[str, Any]
 MOST_STATEMENTS = {
@@ -49,20 +47,14 @@ def statements(connection: Connection, queries: Queries, of: Answers) -> dict[st
         **{f"execution {one.execution_id}": partial(queries.execution, one.execution_id) for one in executions[::8]},
         **{f"artifacts {one.execution_id}": partial(queries.artifacts, one.execution_id) for one in executions[::8]},
     }
-    sent: list[str] = []
-
-    class Counting(psycopg.Cursor[DictRow]):
-        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-            sent.append(str(query))
-            return super().execute(query, params, **options)
-
+    sent: list[Statement] = []
     found: dict[str, int] = {}
     factory = connection.cursor_factory
-    connection.cursor_factory = Counting
+    connection.cursor_factory = recording(sent)
     for name, question in asked.items():
         sent.clear()
         question()
-        found[name] = sum("LOCK TABLE" not in text for text in sent)
+        found[name] = sum("LOCK TABLE" not in str(text) for text, _ in sent)
     connection.cursor_factory = factory
     return found
 
