@@ -50,13 +50,19 @@ class Position:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which events a reader wants: those of some types, by default all, and of the ledger's weeks from one on."""
+    """Which events a reader wants: those of some types, by default all, and of the ledger's weeks from one on.
+
+    `but_removed`: without those that were removed under retention; else a read that would reach them is an error.
+    """
 
     event_types: tuple[str, ...] = tuple(EVENT_TYPES)
     first_week: date | None = None
+    but_removed: bool = False
 
     def has(self, week: RolledWeekRow) -> bool:
         """Whether a rolled week may have such events."""
+        if self.but_removed and week.removal is not None:
+            return False
         return self.first_week is None or week.week >= self.first_week
 
     def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -89,7 +95,7 @@ def read_feed(
     Batches have `ARROW_SCHEMA` and come in the order of (epoch, tx, execution id, sequence), which respects every
     execution's sequence; `ordered=False` gives the same events sooner, in any order. `wanted` gives some of them only,
     `until`, a position where a reader has stood, those up to it. Raises EpochMismatch when the cursor lies beyond this
-    ledger's end, and ColdStoreDamaged for a file that is missing or altered.
+    ledger's end, ColdStoreDamaged for a file that is missing or altered, and EventsRemoved for a week that is gone.
     """
     start, wanted = after or Position(0, 0), wanted or Wanted()
     spool = Spool()

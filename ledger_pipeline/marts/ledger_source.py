@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 from psycopg import sql
 
-from ledger_pipeline.cold.feed import Position, read_feed
+from ledger_pipeline.cold.feed import Position, Wanted, read_feed
 from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.sessions import own_transactions, sole
@@ -78,7 +78,9 @@ class LedgerSource:
         """Every event from a cursor on, hot and cold, exactly once."""
         position = None if after is None else Position(*after)
         # Marts don't depend on the order of events, and without it they come sooner.
-        feed = read_feed(self._connection, self._cold_dir, position, ordered=False)
+        feed = read_feed(
+            self._connection, self._cold_dir, position, ordered=False, wanted=Wanted(but_removed=True)
+        )
         end = feed.end
         return Reading(feed.batches, Cursor(end.epoch, end.tx, end.execution_id, end.sequence))
 
