@@ -110,7 +110,9 @@ _Files = TypeVar("_Files", bound=tuple[StoredFile, ...])
 def _unless_removed(week: date, removal: str | None, files: _Files) -> _Files:
     if removal is not None:
         # Of an execution the text names its events; of a whole week it begins with how it went.
-        raise EventsRemoved(removal if removal.startswith("events ") else f"the events of the week {week} were {removal}")
+        raise EventsRemoved(
+            removal if removal.startswith("events ") else f"the events of the week {week} were {removal}"
+        )
     return files
 
 
@@ -126,9 +128,7 @@ def files_by_week(
     rows = connection.execute("SELECT * FROM cold_files(%s, %s, %s)", (first, last, execution_id)).fetchall()
     for row in rows:
         _check_schema_version(row)
-    return [
-        WeekFiles(row["week"], tuple(StoredFile(**file) for file in row["files"]), row["removal"]) for row in rows
-    ]
+    return [WeekFiles(row["week"], tuple(StoredFile(**file) for file in row["files"]), row["removal"]) for row in rows]
 
 
 def committed_weeks(connection: Connection, first: date | None = None, last: date | None = None) -> list[RolledWeekRow]:

@@ -91,7 +91,9 @@ def removable_weeks(connection: Connection, cold_dir: Path, now: datetime, days:
         found: list[Removable] = []
         for week in _past(connection, now, days):
             contents = _contents(cold_dir, week)
-            found.append(Removable(week.week, week.events, week.bytes, _obstacles(connection, week, now, days, contents)))
+            found.append(
+                Removable(week.week, week.events, week.bytes, _obstacles(connection, week, now, days, contents))
+            )
     return found
 
 

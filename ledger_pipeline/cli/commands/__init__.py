@@ -23,6 +23,7 @@ from ledger_pipeline.cli.commands.query import query
 from ledger_pipeline.cli.commands.replay import replay
 from ledger_pipeline.cli.commands.report import report
 from ledger_pipeline.cli.commands.restore import restore
+from ledger_pipeline.cli.commands.retention import retention
 from ledger_pipeline.cli.commands.roll import roll
 from ledger_pipeline.cli.commands.seed import seed
 from ledger_pipeline.cli.commands.simulate import simulate
@@ -44,6 +45,7 @@ COMMANDS: tuple[click.Command, ...] = (
     roll,
     restore,
     prune,
+    retention,
     query,
     events,
     replay,
