@@ -169,7 +169,7 @@ class ColdStoreDamaged(LedgerError):
 
 
 class EventsRemoved(LedgerError):
-    """Events that were removed under retention: they are not to be had any more, and no answer is given without them."""
+    """Events that were removed under retention: they are gone, and no answer is given without them."""
 
     code = "events_removed"
 

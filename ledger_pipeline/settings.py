@@ -31,8 +31,8 @@ class Settings(BaseSettings):
     )
     retention_days: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Days after which a week in the cold store may be removed, counted like `LEDGER_HOT_DAYS`; unset: it "
-        "is kept for ever. Nothing goes by this alone: see `LEDGER_RETENTION_REMOVES` and `ledger-pipeline retention remove`.",
+        description="Days after which a week in the cold store may be removed, counted like `LEDGER_HOT_DAYS`; unset: "
+        "it is kept for ever. Nothing goes by this alone: `ledger-pipeline retention remove` removes.",
     )
     retention_removes: bool = Field(
         default=False,

@@ -122,8 +122,8 @@ def files_by_week(
     """The files of the committed weeks between two Mondays, both included, oldest first; any role may ask.
 
     They hold events of every drive: whoever reads them for one user leaves out what is not of the user's drives. Of one
-    execution: the files that may hold events of it, none unless the session may read it; of removed weeks those that held
-    events of it.
+    execution: the files that may hold events of it, none unless the session may read it; of removed weeks those that
+    held events of it.
     """
     rows = connection.execute("SELECT * FROM cold_files(%s, %s, %s)", (first, last, execution_id)).fetchall()
     for row in rows:

@@ -170,8 +170,8 @@ def scan_events(
     """All events of one instant, once each, as batches of `ARROW_SCHEMA`: weeks ascending, in each by execution and
     sequence, so that every execution's events come in their order. Inside an `open_read`, those of its snapshot.
 
-    Only those of some types, and of a week and later ones, where that is asked for. Raises EventsRemoved when a week was
-    removed under retention, unless all `but_removed` ones are asked for.
+    Only those of some types, and of a week and later ones, where that is asked for. Raises EventsRemoved when a week
+    was removed under retention, unless all `but_removed` ones are asked for.
     """
     spool = Spool()
     earliest = from_week or date.min

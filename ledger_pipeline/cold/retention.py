@@ -41,7 +41,8 @@ _SEGMENTS = """
     FROM read_parquet($files, hive_partitioning = false) GROUP BY execution_id
 """
 _SUBJECTS = """
-    SELECT list(DISTINCT customer_id) FILTER (customer_id IS NOT NULL), list(DISTINCT drive_id) FILTER (drive_id IS NOT NULL)
+    SELECT list(DISTINCT customer_id) FILTER (customer_id IS NOT NULL),
+        list(DISTINCT drive_id) FILTER (drive_id IS NOT NULL)
     FROM read_parquet($files, hive_partitioning = false)
 """
 
@@ -86,7 +87,7 @@ class _Contents:
 
 
 def removable_weeks(connection: Connection, cold_dir: Path, now: datetime, days: int) -> list[Removable]:
-    """The weeks in the cold store whose last instant is `days` old, oldest first, with what holds each; removes nothing."""
+    """The weeks in the cold store whose last instant is `days` old, oldest first, with what holds each."""
     with translated():
         found: list[Removable] = []
         for week in _past(connection, now, days):

@@ -1,4 +1,4 @@
-"""The ledger's one RFC 6962 tree: its leaves are checkpoints, weeks committed and removed, and epochs; see docs/proof.md.
+"""The ledger's one RFC 6962 tree: checkpoints, weeks committed and removed, and epochs; see docs/proof.md.
 
 The database writes the canonical texts (`tree_text`); here they are written a second time, so that one can be held
 against the other.

@@ -1,4 +1,4 @@
-"""The daily job: prices, snapshots, the roll of what is due, the marts, pruning, retention, and the checks of all that."""
+"""The daily job: prices, snapshots, the roll of what is due, the marts, pruning, retention, and all their checks."""
 
 import dagster as dg
 

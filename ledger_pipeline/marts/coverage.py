@@ -30,8 +30,8 @@ def noted(path: Path) -> Noted | None:
         connection = reading(path)
         try:
             row = connection.execute(
-                "SELECT fingerprint, instance_id, epoch, checkpoint, checkpoint_root, removed_weeks, cursor_epoch, cursor_tx, "
-                "cursor_execution_id, cursor_sequence FROM staging.build"
+                "SELECT fingerprint, instance_id, epoch, checkpoint, checkpoint_root, removed_weeks, cursor_epoch, "
+                "cursor_tx, cursor_execution_id, cursor_sequence FROM staging.build"
             ).fetchone()
         finally:
             connection.close()

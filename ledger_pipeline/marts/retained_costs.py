@@ -1,4 +1,4 @@
-"""What is kept of a week's costs when it is removed under retention: its part of `cost_daily`, from the published marts."""
+"""What is kept of a week's costs when it is removed: its part of `cost_daily`, from the published marts."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager

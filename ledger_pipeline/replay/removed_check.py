@@ -35,7 +35,8 @@ def read_removed(
     problems: list[Problem] = []
     for week in weeks:
         row = connection.execute(
-            "SELECT events, root, segments_hash = removed_segments_hash(week) AS whole FROM removed_weeks WHERE week = %s",
+            "SELECT events, root, segments_hash = removed_segments_hash(week) AS whole"
+            " FROM removed_weeks WHERE week = %s",
             (week.week,),
         ).fetchone()
         assert row is not None
@@ -47,8 +48,8 @@ def read_removed(
             )
         with connection.cursor(binary=True) as cursor:
             cursor.execute(
-                "SELECT week, execution_id::text AS execution_id, first_sequence, last_sequence, first_leaf, first_hash,"
-                " last_hash FROM removed_segments WHERE week = %s",
+                "SELECT week, execution_id::text AS execution_id, first_sequence, last_sequence, first_leaf,"
+                " first_hash, last_hash FROM removed_segments WHERE week = %s",
                 (week.week,),
             )
             while rows := cursor.fetchmany(_ROWS):

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from ledger_pipeline_tests.hot.security.logins import Logins, logins_of
 from psycopg import sql
 
 from ledger_pipeline.cli.cost_report import cost_report
@@ -30,6 +29,7 @@ from ledger_pipeline.replay.replay import replay
 from ledger_pipeline.replay.snapshots import take_snapshots
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.cold.histories import MONDAY, NOW, execution, fill
+from ledger_pipeline_tests.hot.security.logins import Logins, logins_of
 
 DAYS = 100
 ALL, LATER = [MONDAY + timedelta(weeks=nth) for nth in range(3)], MONDAY + timedelta(weeks=8)

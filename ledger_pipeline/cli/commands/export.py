@@ -23,7 +23,7 @@ def export_group() -> None:
 @click.option(
     "--but-removed",
     is_flag=True,
-    help="Without weeks removed under retention; otherwise the export refuses, naming them.",
+    help="Without weeks removed under retention; else it refuses, naming them.",
 )
 def export_jsonl(output: Path | None, execution_id: UUID | None, but_removed: bool) -> None:
     """Write every event, hot and cold, in the ledger's interchange format (docs/interchange.md)."""

@@ -112,9 +112,10 @@ def hold(
     echo_json(placed) if as_json else click.echo(f"hold {placed.id} stands")
 
 
-@retention.command(
-    epilog=example('ledger-pipeline retention lift 01941f29-7c00-7585-b970-10875c90d530 --reason "case closed"')
-)
+_ID = "01941f29-7c00-7585-b970-10875c90d530"
+
+
+@retention.command(epilog=example(f'ledger-pipeline retention lift {_ID} --reason "case closed"'))
 @click.argument("id", type=click.UUID, metavar="ID")
 @_reason
 @operator_option
