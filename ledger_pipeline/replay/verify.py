@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 from psycopg import sql
 
+from ledger_pipeline.cold.folder import strays
 from ledger_pipeline.cold.manifest import committed_weeks
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.tree import read_tree
@@ -128,6 +129,7 @@ def verify(
             committed = [week for week in archived if week.removal is None]
             gone = [week for week in archived if week.removal is not None]
             problems += read_removed(connection, work, gone)
+            problems += [Problem(what) for what in strays(connection, cold_dir, missing=False)]
             for weeks in batches(committed):
                 read, found = read_weeks(work, cold_dir, weeks, for_checkpoints=for_checkpoints)
                 complete &= read

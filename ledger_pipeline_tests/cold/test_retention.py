@@ -20,7 +20,7 @@ from ledger_pipeline.cold.restore import restore_week
 from ledger_pipeline.cold.retention import RemovedWeek, files_left, removable_weeks, removed_weeks
 from ledger_pipeline.cold.roll import orphans, roll
 from ledger_pipeline.errors import EventsRemoved, InvalidInput, NotFound, PermissionDenied
-from ledger_pipeline.events.catalogue import Event, make_event
+from ledger_pipeline.events.catalogue import Event
 from ledger_pipeline.hot.append import append_many
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.ledger import Ledger
@@ -45,10 +45,7 @@ def of_a_later_week(seed: int = 9) -> list[Event]:
     import random
 
     events = list(execution(UUID(int=seed, version=4), 0, 1, random.Random(seed)))
-    return [
-        make_event(event.event_type, event.to_row() | {"occurred_at": event.occurred_at + timedelta(weeks=8)})
-        for event in events
-    ]
+    return [event.model_copy(update={"occurred_at": event.occurred_at + timedelta(weeks=8)}) for event in events]
 
 
 @pytest.fixture
@@ -172,9 +169,9 @@ def test_a_hold_on_a_customer_or_a_drive_keeps_the_weeks_with_its_events(
     connection.execute("INSERT INTO customers (id, name) VALUES (%s, 'customer')", (customer,))
     connection.execute("INSERT INTO drives (id, name) VALUES (%s, 'drive')", (drive,))
     events = of_a_later_week()
-    first = events[0].to_row() | {"customer_id": customer, "drive_id": drive}
+    first = events[0].model_copy(update={"customer_id": customer, "drive_id": drive})
     fill(connection)
-    append_many(connection, [make_event(events[0].event_type, first), *events[1:]], history=True)
+    append_many(connection, [first, *events[1:]], history=True)
     roll(connection, settings, NOW, keep_days=1)
     with Ledger(settings, ledger_url, ExitStack()) as ledger:
         ledger.build_marts(NOW)

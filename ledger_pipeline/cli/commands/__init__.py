@@ -20,6 +20,7 @@ from ledger_pipeline.cli.commands.prove import prove
 from ledger_pipeline.cli.commands.prune import prune
 from ledger_pipeline.cli.commands.psql import psql
 from ledger_pipeline.cli.commands.query import query
+from ledger_pipeline.cli.commands.recover import recover
 from ledger_pipeline.cli.commands.replay import replay
 from ledger_pipeline.cli.commands.report import report
 from ledger_pipeline.cli.commands.restore import restore
@@ -53,6 +54,7 @@ COMMANDS: tuple[click.Command, ...] = (
     verify,
     projections,
     adopt,
+    recover,
     checkpoint,
     prove,
     prices,
