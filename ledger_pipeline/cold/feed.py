@@ -24,7 +24,7 @@ from ledger_pipeline.cold.hot_rows import hot_rows
 from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
 from ledger_pipeline.cold.reader import open_read, read_file
 from ledger_pipeline.cold.spool import Spool
-from ledger_pipeline.errors import EpochMismatch
+from ledger_pipeline.errors import EpochMismatch, LedgerError
 from ledger_pipeline.events.catalogue import EVENT_TYPES
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.events.upcasters import upcast_batch
@@ -113,6 +113,8 @@ def read_feed(
                 )
             end = end if until is None else min(until, end)
             cold = [week for week in committed_weeks(connection) if _overlaps(week, start, end) and wanted.has(week)]
+            for week in cold:
+                _ = week.files  # of a removed week an error, before anything is read
             _spool_hot_rows(connection, spool, start, end, wanted)
     except BaseException:
         spool.close()
@@ -217,11 +219,25 @@ def _is_between(batch: pa.RecordBatch, start: Position, end: Position) -> pa.Boo
 
 def _in_order(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Sorted by DuckDB, which goes to disk when the events outgrow its memory."""
+    failures: list[LedgerError] = []
+
+    def told() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except LedgerError as error:
+            failures.append(error)
+            raise
+
     with (
         tempfile.TemporaryDirectory(prefix="ledger-feed-") as folder,
         duckdb.connect(config={"memory_limit": _SORT_MEMORY, "temp_directory": folder}) as database,
     ):
-        database.register("events", pa.RecordBatchReader.from_batches(ARROW_SCHEMA, batches))
+        database.register("events", pa.RecordBatchReader.from_batches(ARROW_SCHEMA, told()))
         ordered = database.sql("SELECT * FROM events ORDER BY epoch, tx, execution_id, sequence")
-        for batch in ordered.to_arrow_reader(batch_rows):
-            yield batch.cast(ARROW_SCHEMA)
+        try:
+            for batch in ordered.to_arrow_reader(batch_rows):
+                yield batch.cast(ARROW_SCHEMA)
+        except duckdb.Error:
+            if failures:  # which DuckDB has put into words of its own
+                raise failures[0] from None
+            raise

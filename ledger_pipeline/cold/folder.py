@@ -93,8 +93,8 @@ def strays(connection: Connection, cold_dir: Path, *, missing: bool = True) -> l
     newer = sorted({week for name in own if (week := _week_of(name)) is not None and week not in known})
     if newer:
         problems.append(
-            f"the database is older than the cold folder {cold_dir}, which holds {_weeks(newer)} that the database never"
-            " rolled: it was restored from an older copy"
+            f"the database is older than the cold folder {cold_dir}, which holds {_weeks(newer)} that the database"
+            " never rolled: it was restored from an older copy"
         )
     return problems
 
@@ -148,7 +148,7 @@ def _in_order(week: date, files: list[ColdFile]) -> tuple[ColdFile, ...]:
     for before, after in pairwise(ordered):
         if after.first_execution_id < before.last_execution_id:
             raise ColdStoreDamaged(
-                f"week {week}: the files {before.name} and {after.name} hold the same executions: one of them was left by"
-                " an interrupted roll, or comes from another copy; move it away"
+                f"week {week}: the files {before.name} and {after.name} hold the same executions: one of them was left"
+                " by an interrupted roll, or comes from another copy; move it away"
             )
     return ordered

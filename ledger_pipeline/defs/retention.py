@@ -1,5 +1,7 @@
 """Retention in the daily job: tells which weeks are past it, and removes them only where that is set as well."""
 
+from datetime import date
+
 import dagster as dg
 
 from ledger_pipeline.cold.retention import Removable, RemovedWeek, removed_weeks
@@ -29,6 +31,10 @@ def weeks_past_retention(context: dg.AssetExecutionContext, ledger: LedgerResour
 
     Off unless `LEDGER_RETENTION_DAYS` says after how many days; removes them only with `LEDGER_RETENTION_REMOVES`.
     """
+
+    def say(week: date) -> None:
+        context.log.info(f"week {week}: removed under retention")
+
     now = now_of(context)
     past: list[Removable] = []
     removed: list[RemovedWeek] = []
@@ -40,7 +46,7 @@ def weeks_past_retention(context: dg.AssetExecutionContext, ledger: LedgerResour
                     now,
                     operator=OPERATOR,
                     reason=f"LEDGER_RETENTION_DAYS is {days}",
-                    progress=lambda week: context.log.info(f"week {week}: removed under retention"),
+                    progress=say,
                 )
             past = opened.removable_weeks(now)
         gone = removed_weeks(opened.connection)

@@ -98,7 +98,7 @@ def recover(
     holds something, or a folder of several ledgers of which none is named; ColdStoreDamaged for a file that isn't what
     was rolled, and for events that no file holds.
     """
-    say = progress or (lambda _: None)
+    say = progress or _silent
     with own_transactions(connection), translated():
         _refuse_unless_empty(connection)
         source = _chosen(cold_dir, instance_id)
@@ -119,6 +119,10 @@ def recover(
     assert state is not None
     events = sum(week.events for week in weeks)
     return Recovered(state["instance_id"], source, len(weeks), events, len(heads), placeholders)
+
+
+def _silent(message: str) -> None:
+    """Nobody wants to know."""
 
 
 def _refuse_unless_empty(connection: Connection) -> None:
@@ -155,8 +159,8 @@ def _read(work: duckdb.DuckDBPyConnection, cold_dir: Path, week: FolderWeek, say
 def _refuse_holes(work: duckdb.DuckDBPyConnection, files: dict[str, list[str]]) -> None:
     for execution_id, first, last, events in work.execute(_HOLES, files).fetchall():
         raise ColdStoreDamaged(
-            f"execution {execution_id}: of its events up to {last} the folder holds {events}, from {first} on: a week is"
-            " missing from the folder; restore it from a copy"
+            f"execution {execution_id}: of its events up to {last} the folder holds {events}, from {first} on: a week"
+            " is missing from the folder; restore it from a copy"
         )
 
 

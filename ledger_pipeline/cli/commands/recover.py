@@ -29,8 +29,8 @@ def recover(instance: UUID | None, as_json: bool) -> None:
         echo_json(recovered)
         return
     click.echo(
-        f"{recovered.events:,} events of {recovered.executions:,} executions in {recovered.weeks:,} weeks are back, as the"
-        f" ledger {recovered.instance_id}"
+        f"{recovered.events:,} events of {recovered.executions:,} executions in {recovered.weeks:,} weeks are back, as"
+        f" the ledger {recovered.instance_id}"
     )
     for what in recovered.lost:
         click.echo(f"lost: {what}")
