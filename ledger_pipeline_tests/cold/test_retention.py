@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+import verify_ledger
 from ledger_pipeline.cli.cost_report import cost_report
 from ledger_pipeline.cold import retention
 from ledger_pipeline.cold.feed import read_feed
@@ -90,6 +91,11 @@ def test_a_removed_week_says_so_and_everything_else_goes_on(
     report = ledger.verify(notes=notes)
     assert report.problems == []
     assert [text.partition(":")[0] for text in report.removed] == [f"week {week}" for week in ALL]
+    (key,) = notes.rglob("*.vkey")
+    audited = verify_ledger.audit(settings.cold_dir, notes, [verify_ledger.parse_key(key.read_text())])
+    assert audited.problems == []
+    assert [text.partition(":")[0] for text in audited.removed] == [f"week {week}" for week in ALL]
+    assert audited.events == 9
     assert check_projections(connection, settings.cold_dir).ok
     take_snapshots(connection, settings.cold_dir, 3, NOW)
     assert spent(ledger) == before
