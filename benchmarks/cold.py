@@ -1,8 +1,8 @@
 """What cold storage takes and how soon it answers: `python -m benchmarks.cold`.
 
 The ledger is that of the benchmark of the roll. Its bytes an event are counted in the heap of Postgres, with and
-without indexes, as JSON lines under gzip, and in the Parquet files that all of it rolls to. Executions are then replayed
-from the cold copy and from the hot one of the same rows, in turns; the hot rate is the baseline.
+without indexes, as JSON lines under gzip, and in the Parquet files that all of it rolls to. Executions are then
+replayed from the cold copy and from the hot one of the same rows, in turns; the hot rate is the baseline.
 """
 
 import gzip

@@ -19,7 +19,7 @@ from ledger_pipeline.settings import Settings
 
 STEPS = (
     *("due_weeks", "_close", "_sealed", "close_checkpoint", "write_week", "_written", "_verified", "_committed"),
-    *("drop_empty_leaves", "StagedFile.write", "StagedFile.publish"),
+    *("StagedFile.write", "StagedFile.publish", "drop_empty_leaves"),
 )
 
 

