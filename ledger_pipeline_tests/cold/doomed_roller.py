@@ -18,7 +18,7 @@ from ledger_pipeline.hot.database import connect
 from ledger_pipeline.settings import Settings
 
 STEPS = (
-    *("due_weeks", "_close", "_sealed", "close_checkpoint", "write_week", "_written", "_verified", "_committed"),
+    *("due_weeks", "_close", "close_checkpoint", "_sealed", "write_week", "_written", "_verified", "_committed"),
     *("StagedFile.write", "StagedFile.publish", "drop_empty_leaves"),
 )
 
