@@ -7,8 +7,6 @@ from ledger_pipeline.hot.migration_steps import SQL_FOLDER, as_owner
 revision = "0006"
 down_revision = "0005"
 
-_BEFORE = ("0003_10_append.sql", "0004_10_append.sql")
-_APPEND = SQL_FOLDER / "0006_10_append.sql"
 _PARTS: tuple[str, ...] = ("0006_30_retention",)
 
 
