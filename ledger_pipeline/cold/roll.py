@@ -278,7 +278,12 @@ def _sealed(connection: Connection, week: date, now: datetime) -> RolledWeekRow 
         return known
     if not _close(connection, week, now):
         return None
-    sealed = connection.execute("SELECT * FROM seal_week(%s)", (week,)).fetchone()
+    sealed = retry_while_locked(
+        # A process that was killed may have left its session at the commit of this very week, for a moment.
+        lambda: connection.execute("SELECT * FROM seal_week(%s)", (week,)).fetchone(),
+        LOCK_WAIT_SECONDS,
+        lambda: f"the week {week} cannot be sealed while {sessions_holding(connection, None)} commits it: try again",
+    )
     if sealed is None or sealed["week"] is None:
         return None
     row = RolledWeekRow.from_row(sealed)

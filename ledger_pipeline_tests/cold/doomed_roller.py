@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+import traceback
 from datetime import datetime
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def main(url: str, home: str, cold: str, now: str) -> None:
                 code = 0
             except files.ColdStoreUnwritable:
                 code = 3
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         print(child, flush=True)

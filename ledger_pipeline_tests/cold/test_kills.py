@@ -66,12 +66,13 @@ class Roller:
 
     def __init__(self, url: str, settings: Settings) -> None:
         command = [sys.executable, "-m", "ledger_pipeline_tests.cold.doomed_roller"]
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed at the end
         self._process = subprocess.Popen(
             [*command, url, str(settings.home), str(settings.cold_dir), NOW.isoformat()],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             text=True,
         )
         assert self._process.stdin is not None
@@ -87,6 +88,10 @@ class Roller:
         self._asked.close()
         self._process.wait(60)
         self._answered.close()
+        self._said.seek(0)
+        if error is not None:
+            error.add_note(self._said.read())
+        self._said.close()
 
     def roll(self, how: str = "-", kill_after: float | None = None) -> int:
         """Rolls; its exit code, -9 when it was killed, by itself or after so many seconds."""
