@@ -23,6 +23,9 @@ STEPS = (
     *("StagedFile.write", "StagedFile.publish", "drop_empty_leaves"),
 )
 
+UNWRITABLE = 3
+"""The exit code of a fork whose cold store takes no file."""
+
 
 def killed_at(name: str, when: str) -> None:
     """Replaces a step of the roll by one that ends the process as a power cut does."""
@@ -58,7 +61,7 @@ def main(url: str, home: str, cold: str, now: str) -> None:
                     roll_module.roll(connection, settings, datetime.fromisoformat(now))
                 code = 0
             except files.ColdStoreUnwritable:
-                code = 3
+                code = UNWRITABLE
             except BaseException:
                 traceback.print_exc()
             finally:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +31,7 @@ from ledger_pipeline.hot.server import EmbeddedServer
 from ledger_pipeline.ledger import set_up
 from ledger_pipeline.replay.verify import verify
 from ledger_pipeline.settings import Settings
-from ledger_pipeline_tests.cold.doomed_roller import STEPS
+from ledger_pipeline_tests.cold.doomed_roller import STEPS, UNWRITABLE
 from ledger_pipeline_tests.cold.histories import MONDAY, execution, history, hot_events
 from ledger_pipeline_tests.hot.test_races import Wire
 from ledger_pipeline_tests.hot.test_server import kill_server
@@ -252,32 +252,43 @@ def test_its_server_is_killed(tmp_path: Path) -> None:
         server.release()
 
 
-@pytest.mark.parametrize("how", ["limit", "tmpfs"])
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """A disk of that size in the folder's place; skips where this user may not mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
 def test_a_full_disk_stops_a_roll_and_loses_nothing(
-    connection: Connection, ledger_url: str, settings: Settings, how: str
+    connection: Connection, ledger_url: str, settings: Settings
 ) -> None:
     append_many(connection, story(4, 5), history=True)
     judged = Judged(connection, settings)
-    settings.cold_dir.mkdir()
+    with small_disk(settings.cold_dir, "48k"):
+        with Roller(ledger_url, settings) as roller, Readers(ledger_url, settings):
+            assert roller.roll() == UNWRITABLE
+            assert hot_events(connection)
+            assert [path for path in settings.cold_dir.rglob("*") if path.suffix == ".part"] == []
+            subprocess.run(["mount", "-o", "remount,size=16m", str(settings.cold_dir)], check=True)
+            assert roller.roll() == 0
+        judged.judge(connection)
+
+
+def test_a_file_that_may_not_grow_stops_a_roll_and_loses_nothing(
+    connection: Connection, ledger_url: str, settings: Settings
+) -> None:
+    append_many(connection, story(4, 5), history=True)
+    judged = Judged(connection, settings)
     with Roller(ledger_url, settings) as roller, Readers(ledger_url, settings):
-        if how == "limit":
-            assert roller.roll("limit 4096") == 3
-        else:
-            size = "size=48k"
-            mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(settings.cold_dir)]
-            if subprocess.run(mount, check=False, capture_output=True).returncode:
-                pytest.skip("this user may not mount a small disk")
-            try:
-                assert roller.roll() == 3
-                assert hot_events(connection)
-                assert [path for path in settings.cold_dir.rglob("*") if path.suffix == ".part"] == []
-                subprocess.run(["mount", "-o", "remount,size=16m", str(settings.cold_dir)], check=True)
-                assert roller.roll() == 0
-                judged.judge(connection)
-            finally:
-                subprocess.run(["umount", "-l", str(settings.cold_dir)], check=False)
-            return
+        assert roller.roll("limit 4096") == UNWRITABLE
         assert hot_events(connection)
+        assert not [path for path in settings.cold_dir.rglob("*") if path.is_file()]
         assert roller.roll() == 0
     judged.judge(connection)
 
