@@ -168,6 +168,12 @@ class ColdStoreDamaged(LedgerError):
     code = "cold_store_damaged"
 
 
+class EventsRemoved(LedgerError):
+    """Events that were removed under retention: they are gone, and no answer is given without them."""
+
+    code = "events_removed"
+
+
 class ColdStoreUnreachable(LedgerError):
     """The cold store's folder isn't there, or this program may not read it: nothing is known of its files."""
 

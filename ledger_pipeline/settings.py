@@ -29,6 +29,15 @@ class Settings(BaseSettings):
         description="Days after which the daily job prunes an ended execution whose events are all cold, counted like "
         "`LEDGER_HOT_DAYS`; unset: never. Its events stay.",
     )
+    retention_days: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Days after which a week in the cold store may be removed, counted like `LEDGER_HOT_DAYS`; unset: "
+        "it is kept for ever. Nothing goes by this alone: `ledger-pipeline retention remove` removes.",
+    )
+    retention_removes: bool = Field(
+        default=False,
+        description="Whether the daily job removes what is past `LEDGER_RETENTION_DAYS`, rather than only tell of it.",
+    )
     snapshot_every: Annotated[int, Field(ge=1)] = Field(
         default=10, description="Events of an execution between two state snapshots."
     )

@@ -81,7 +81,7 @@ class BatchReader:
         files = [
             str(check_file(self._cold_dir, file))
             for week in self._weeks
-            if _overlaps(week, batch)
+            if overlaps(week, batch)
             for file in week.files
         ]
         if not files:
@@ -93,5 +93,6 @@ class BatchReader:
                 yield from rows
 
 
-def _overlaps(week: RolledWeekRow, batch: Batch) -> bool:
+def overlaps(week: RolledWeekRow, batch: Batch) -> bool:
+    """Whether a week may hold events of a batch."""
     return week.last >= (batch.epoch, batch.first_tx) and week.first < (batch.epoch, batch.end_tx)

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -86,7 +87,8 @@ class StagedFile(RawIOBase):
 
     def discard(self) -> None:
         """Removes the temporary file; does nothing once published."""
-        self._file.close()
+        with suppress(OSError):  # what is still buffered doesn't fit on a full disk, either
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 

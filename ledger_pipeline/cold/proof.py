@@ -154,12 +154,13 @@ def _find(connection: Connection, cold_dir: Path, event_id: UUID) -> _Found:
         with connection.cursor(row_factory=tuple_row) as cursor:
             rows = cursor.execute(_HOT, (event_id,)).fetchall()
         weeks = [] if rows else committed_weeks(connection)
-    files = [str(check_file(cold_dir, file)) for week in weeks for file in week.files]
+    files = [str(check_file(cold_dir, file)) for week in weeks if week.removal is None for file in week.files]
     if files:
         with duckdb.connect() as database:
             rows = database.execute(_COLD, {"files": files, "event_id": str(event_id)}).fetchall()
     if not rows:
-        raise NotFound(f"event {event_id} does not exist")
+        removed = any(week.removal for week in weeks)
+        raise NotFound(f"event {event_id} does not exist" + (", or was removed under retention" if removed else ""))
     if len(rows) > 1:
         raise InvalidInput(
             f"event_id: {len(rows)} events have the id {event_id}, of executions {rows[0][0]}, {rows[1][0]}"

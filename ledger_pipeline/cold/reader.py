@@ -180,17 +180,20 @@ def scan_events(
     *,
     event_types: Collection[str] | None = None,
     from_week: date | None = None,
+    but_removed: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """All events of one instant, once each, as batches of `ARROW_SCHEMA`: weeks ascending, in each by execution and
     sequence, so that every execution's events come in their order. Inside an `open_read`, those of its snapshot.
 
-    Only those of some types, and of a week and later ones, where that is asked for.
+    Only those of some types, and of a week and later ones, where that is asked for. Raises EventsRemoved when a week
+    was removed under retention, unless all `but_removed` ones are asked for.
     """
     spool = Spool()
     earliest = from_week or date.min
     try:
         with open_read(connection):
             cold = [week for week in committed_weeks(connection) if week.week >= earliest]
+            cold = [week for week in cold if not (but_removed and week.removal) and week.files]
             weeks = connection.execute("SELECT week FROM hot_weeks('infinity') AS week ORDER BY week").fetchall()
             exported = connection.execute("SELECT pg_export_snapshot() AS id").fetchone()
             assert exported is not None

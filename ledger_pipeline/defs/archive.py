@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from pathlib import Path
 
 import dagster as dg
 
-from ledger_pipeline.cold.files import check_file
+from ledger_pipeline.cold.files import check_file, unnamed_files
 from ledger_pipeline.cold.manifest import RolledWeekRow, WeekState, week_row
 from ledger_pipeline.cold.roll import RolledWeek, RollProgress, roll_week
 from ledger_pipeline.defs.clock import now_of
@@ -69,12 +70,18 @@ def event_archive(context: dg.AssetExecutionContext, ledger: LedgerResource) -> 
     return Materialized(metadata=metadata, check_results=[whole])
 
 
-def files_are_whole(ledger: Ledger, weeks: Iterable[RolledWeekRow]) -> dg.AssetCheckResult:
-    """Judges that each file of the weeks is there and unaltered; names those that aren't."""
+def files_are_whole(
+    ledger: Ledger, weeks: Iterable[RolledWeekRow], others: Iterable[RolledWeekRow] = ()
+) -> dg.AssetCheckResult:
+    """Judges that each file of the weeks is there and unaltered; names those that aren't.
+
+    Of the files of `others`, only that they are there and of their size.
+    """
     files = 0
-    problems: list[str] = []
+    problems = lacking_files(ledger.settings.cold_dir, others)
     for week in weeks:
-        for file in week.files:
+        # Of a removed week nothing is expected.
+        for file in () if week.removal else week.files:
             files += 1
             try:
                 check_file(ledger.settings.cold_dir, file)
@@ -88,6 +95,24 @@ def files_are_whole(ledger: Ledger, weeks: Iterable[RolledWeekRow]) -> dg.AssetC
             "problems": dg.MetadataValue.md(markdown_list(problems[:SHOWN_PROBLEMS])),
         },
     )
+
+
+def lacking_files(cold_dir: Path, weeks: Iterable[RolledWeekRow]) -> list[str]:
+    """The files of the weeks that are not there, or of another size, a sentence each."""
+    kept = [week for week in weeks if week.removal is None]
+    there = {
+        file.name: file.bytes
+        for instance_id in {week.instance_id for week in kept}
+        for file in unnamed_files(cold_dir, instance_id, ())
+    }
+    return [
+        f"cold file {file.name} is missing: restore it from a copy"
+        if file.name not in there
+        else f"cold file {file.name} has {there[file.name]} bytes; {file.bytes} were written: restore it"
+        for week in kept
+        for file in week.named_files
+        if there.get(file.name) != file.bytes
+    ]
 
 
 def telling(log: dg.DagsterLogManager) -> Callable[[RollProgress], None]:

@@ -91,6 +91,33 @@ PRICE_SCHEMA: pa.Schema = pa.schema(
 """`staging.model_pricing`: the price book."""
 
 
+REMOVED_COSTS_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("week", pa.date32()),
+        ("day", pa.date32()),
+        *((name, pa.string()) for name in ("month", "workflow_name", "workflow_type")),
+        *((name, pa.string()) for name in ("agent_id", "agent_name", "customer_id", "user_id")),
+        *((name, pa.string()) for name in ("mode", "provider", "model")),
+        *((name, pa.int64()) for name in ("calls", "priced_calls", "repriced_calls")),
+        *(
+            (f"{name}_tokens", pa.int64())
+            for name in (
+                *("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning"),
+                *("audio", "image", "total"),
+            )
+        ),
+        *(
+            (name, ARROW_TYPES[ColumnKind.USD])
+            for name in (
+                *("cost_usd", "estimated_cost_usd", "recorded_cost_usd", "corrections_usd"),
+                *("corrected_cost_usd", "corrected_estimate_usd"),
+            )
+        ),
+    ]
+)
+"""`staging.removed_costs`: what the calls of weeks that were removed under retention cost, as `cost_daily` had it."""
+
+
 def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Creates schema `staging` and its empty, typed tables."""
     connection.execute("CREATE SCHEMA staging")
@@ -98,7 +125,11 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     for name, query in _queries().items():
         create_table(connection, f"staging.{name}", columns_of(connection, query))
     connection.unregister("incoming")
-    for name, schema in (("event_totals", TOTALS_SCHEMA), ("model_pricing", PRICE_SCHEMA)):
+    for name, schema in (
+        ("event_totals", TOTALS_SCHEMA),
+        ("model_pricing", PRICE_SCHEMA),
+        ("removed_costs", REMOVED_COSTS_SCHEMA),
+    ):
         connection.register("incoming", schema.empty_table())
         create_table(connection, f"staging.{name}", columns_of(connection, "FROM incoming"))
         connection.unregister("incoming")

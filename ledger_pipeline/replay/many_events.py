@@ -74,9 +74,9 @@ def _cold(
     connection: Connection, cold_dir: Path, stretches: Sequence[Stretch], columns: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     first, last = min(s.first_week for s in stretches), max(s.last_week for s in stretches)
-    files = [
-        str(check_file(cold_dir, file)) for week in committed_weeks(connection, first, last) for file in week.files
-    ]
+    # An execution that had events in a removed week is among no stretches; another one's weeks may enclose it.
+    kept = [week for week in committed_weeks(connection, first, last) if week.removal is None]
+    files = [str(check_file(cold_dir, file)) for week in kept for file in week.files]
     if not files:
         return
     wanted = pa.table(

@@ -24,6 +24,7 @@ _PAGE = """
 SELECT id, last_sequence, first_week, last_week
 FROM execution_heads
 WHERE pruned_at IS NULL
+    AND NOT EXISTS (SELECT FROM removed_segments s WHERE s.execution_id = execution_heads.id)
     AND (%(week)s::date IS NULL OR (last_week, id) > (%(week)s::date, %(id)s::uuid))
     AND (%(ids)s::uuid[] IS NULL OR id = ANY (%(ids)s))
 ORDER BY last_week, id

@@ -91,7 +91,9 @@ def _found(another: Callable[[], Connection], cold_dir: Path, selection: Selecti
     with another() as reading:
         book = load_book(reading)
         # Corrections last: one that is added meanwhile, where nothing is applied, belongs to a call that was read.
-        calls = scan_events(reading, cold_dir, event_types={"TokensUpdated"}, from_week=from_week)
-        corrections = scan_events(reading, cold_dir, event_types={"CostRecalculated"}, from_week=from_week)
+        calls = scan_events(reading, cold_dir, event_types={"TokensUpdated"}, from_week=from_week, but_removed=True)
+        corrections = scan_events(
+            reading, cold_dir, event_types={"CostRecalculated"}, from_week=from_week, but_removed=True
+        )
         with finding(book, calls, corrections, selection) as findings:
             yield findings

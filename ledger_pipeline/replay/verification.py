@@ -14,13 +14,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Report:
-    """What was verified, and the problems found: at most one an execution, the first of it."""
+    """What was verified, and the problems found: at most one an execution, the first of it.
+
+    `removed` says what could not be judged because it was removed under retention, which is no problem.
+    """
 
     events: int
     executions: int
     weeks: int
     checkpoints: int
     problems: list[Problem] = field(default_factory=list[Problem])
+    removed: list[str] = field(default_factory=list[str])
 
     @property
     def ok(self) -> bool:

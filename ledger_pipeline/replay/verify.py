@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 from psycopg import sql
 
+from ledger_pipeline.cold.folder import strays
 from ledger_pipeline.cold.manifest import committed_weeks
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.tree import read_tree
@@ -20,6 +21,7 @@ from ledger_pipeline.replay.cold_check import batches, read_weeks
 from ledger_pipeline.replay.foreign_columns import foreign_expression
 from ledger_pipeline.replay.note_check import KeptNotes, note_findings
 from ledger_pipeline.replay.noted_heads import cold_files, noted_problems
+from ledger_pipeline.replay.removed_check import read_removed, removals
 from ledger_pipeline.replay.tree_check import tree_problems
 from ledger_pipeline.replay.verification import Problem, Report, describe_fault
 
@@ -123,7 +125,11 @@ def verify(
         with open_read(connection):
             checkpoints = connection.execute("SELECT EXISTS (SELECT FROM checkpoints) AS any").fetchone()
             for_checkpoints = bool(checkpoints and checkpoints["any"])
-            committed = committed_weeks(connection)
+            archived = committed_weeks(connection)
+            committed = [week for week in archived if week.removal is None]
+            gone = [week for week in archived if week.removal is not None]
+            problems += read_removed(connection, work, gone)
+            problems += [Problem(what) for what in strays(connection, cold_dir, missing=False)]
             for weeks in batches(committed):
                 read, found = read_weeks(work, cold_dir, weeks, for_checkpoints=for_checkpoints)
                 complete &= read
@@ -137,7 +143,7 @@ def verify(
             problems += faults.values()
             tree = read_tree(connection)
             problems += tree_problems(connection, tree)
-            closed, found, doubtful = checkpoint_problems(connection, work) if complete else ([], [], set[int]())
+            closed, found, doubtful = checkpoint_problems(connection, work, gone) if complete else ([], [], set[int]())
             problems += found
             if notes is not None:
                 findings = note_findings(notes, tree, doubtful)
@@ -148,9 +154,9 @@ def verify(
                     files = cold_files(cold_dir, committed)
                     problems += noted_problems(connection, work, files, findings.heads, batches_in_doubt, faults)
         events = _one(work, "SELECT coalesce(sum(events), 0) FROM segments")
-        weeks_read = _one(work, "SELECT count(DISTINCT week) FROM segments")
+        weeks_read = _one(work, "SELECT count(DISTINCT week) FROM segments WHERE events > 0")
         executions = _one(work, "SELECT count(*) FROM heads")
-    return Report(events, executions, weeks_read, len(closed), problems)
+    return Report(events, executions, weeks_read, len(closed), problems, removals(gone))
 
 
 def _one(work: duckdb.DuckDBPyConnection, query: str) -> int:

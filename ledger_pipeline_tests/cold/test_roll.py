@@ -336,9 +336,14 @@ def test_cold_files_have_the_documented_columns(connection: Connection, settings
     roll(connection, settings, NOW)
     (path,) = named_files(connection, settings)
     metadata = pq.read_metadata(path)
+    names = ARROW_SCHEMA.names
     assert pq.read_schema(path).equals(ARROW_SCHEMA)
     assert metadata.metadata[b"ledger.schema_version"] == b"1"
-    assert metadata.row_group(0).column(0).compression == "ZSTD"
+    executions, kinds = (metadata.row_group(0).column(names.index(name)) for name in ("execution_id", "event_type"))
+    assert executions.compression == "ZSTD"
+    assert executions.statistics.has_min_max
+    assert executions.bloom_filter_offset is not None
+    assert kinds.has_dictionary_page
 
 
 def test_a_column_expected_to_be_empty_is_read_when_it_is_not(

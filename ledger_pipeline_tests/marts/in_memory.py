@@ -73,6 +73,7 @@ class InMemorySource:
 
     rows: list[Row] = field(default_factory=list[Row])
     prices_table: pa.Table = field(default_factory=staging.PRICE_SCHEMA.empty_table)
+    removed_table: pa.Table = field(default_factory=staging.REMOVED_COSTS_SCHEMA.empty_table)
     instance: str = "in memory"
     lost_in_counting: int = 0
 
@@ -116,6 +117,9 @@ class InMemorySource:
             for (week, kind, measure), value in totals.items()
         ]
         staging.replace(connection, "event_totals", pa.Table.from_pylist(rows, staging.TOTALS_SCHEMA))
+
+    def removed_costs(self) -> pa.Table:
+        return self.removed_table
 
     def prices(self) -> pa.Table:
         return self.prices_table

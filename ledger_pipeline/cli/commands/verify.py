@@ -37,10 +37,12 @@ def verify(notes: Path | None, key_files: tuple[Path, ...], as_json: bool) -> in
     with Ledger.open() as ledger, counting("verifying", "events") as progress:
         report = ledger.verify(progress, notes, keys)
     if as_json:
-        echo_json({"ok": report.ok, "events": report.events, "problems": report.problems})
+        echo_json({"ok": report.ok, "events": report.events, "problems": report.problems, "removed": report.removed})
     else:
         for problem in report.problems:
             click.echo(f"{problem.event_id or problem.file or 'ledger'}: {problem.what}")
+        for removed in report.removed:
+            click.echo(removed)
         verdict = "all as recorded" if report.ok else f"{len(report.problems):,} problems"
         click.echo(f"{report.events:,} events of {report.executions:,} executions verified: {verdict}")
     return 0 if report.ok else 1
