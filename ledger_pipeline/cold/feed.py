@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from uuid import UUID
 
 import duckdb
@@ -29,6 +28,7 @@ from ledger_pipeline.events.catalogue import EVENT_TYPES
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.events.upcasters import upcast_batch
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.settings import ColdStore
 
 _BATCH_ROWS = 65_536
 _SORT_MEMORY = "1GB"
@@ -76,7 +76,7 @@ class Feed:
 
 def read_feed(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     after: Position | None = None,
     batch_rows: int = _BATCH_ROWS,
     *,
@@ -172,7 +172,7 @@ def _between(start: Position, end: Position) -> sql.Composable:
 
 def _from_both(
     cold: list[RolledWeekRow],
-    cold_dir: Path,
+    cold_dir: ColdStore,
     spool: Spool,
     start: Position,
     end: Position,

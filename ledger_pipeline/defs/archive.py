@@ -77,7 +77,7 @@ def files_are_whole(ledger: Ledger, weeks: Iterable[RolledWeekRow]) -> dg.AssetC
         for file in week.files:
             files += 1
             try:
-                check_file(ledger.settings.cold_dir, file)
+                check_file(ledger.settings.cold_dir, file, again=True)
             except ColdStoreDamaged as error:
                 problems.append(str(error))
     return dg.AssetCheckResult(

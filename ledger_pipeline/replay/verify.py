@@ -22,6 +22,7 @@ from ledger_pipeline.replay.note_check import KeptNotes, note_findings
 from ledger_pipeline.replay.noted_heads import cold_files, noted_problems
 from ledger_pipeline.replay.tree_check import tree_problems
 from ledger_pipeline.replay.verification import Problem, Report, describe_fault
+from ledger_pipeline.settings import ColdStore
 
 _SQL = Path(__file__).parent / "sql"
 _ROWS = 50_000
@@ -106,7 +107,7 @@ def _faults(work: duckdb.DuckDBPyConnection, *, complete: bool) -> dict[str, Pro
 
 def verify(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     progress: Callable[[int], None] | None = None,
     notes: KeptNotes | None = None,
 ) -> Report:
