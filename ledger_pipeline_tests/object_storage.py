@@ -21,6 +21,8 @@ from ledger_pipeline.settings import Bucket, Settings
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/EXAMPLEKEY"}
 _SERVER = """
+import os
+os.environ["S3_UPLOAD_PART_MIN_SIZE"] = "1"
 import sys
 from moto.server import ThreadedMotoServer
 server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)

@@ -113,7 +113,7 @@ def read_feed(
         raise
     batches = _from_both(cold, cold_dir, spool, start, end, wanted, batch_rows)
     in_order = _in_order(batches, batch_rows) if ordered else batches
-    return Feed(map(upcast_batch, in_order), end)
+    return Feed(map(upcast_batch, _once_judged(cold, cold_dir, spool, in_order)), end)
 
 
 def load_cursor(connection: Connection, consumer: str) -> Position | None:
@@ -170,6 +170,20 @@ def _between(start: Position, end: Position) -> sql.Composable:
     return sql.SQL("({})").format(sql.SQL(" OR ").join(ranges))
 
 
+def _once_judged(
+    cold: list[RolledWeekRow], cold_dir: ColdStore, spool: Spool, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """The batches, after every file was judged: a partial answer would be consumed.
+
+    Not within what sorts them, which would make one of its own errors of what is wrong with a file.
+    """
+    with spool:
+        for week in cold:
+            for file in week.files:
+                check_file(cold_dir, file)
+        yield from batches
+
+
 def _from_both(
     cold: list[RolledWeekRow],
     cold_dir: ColdStore,
@@ -179,20 +193,15 @@ def _from_both(
     wanted: Wanted,
     batch_rows: int,
 ) -> Iterator[pa.RecordBatch]:
-    with spool:
-        # Every file is judged before the first event is given: a partial answer would be consumed.
-        for week in cold:
-            for file in week.files:
-                check_file(cold_dir, file)
-        for week in cold:
-            whole = week.first > (start.epoch, start.tx) and week.last < (end.epoch, end.tx)
-            for file in week.files:
-                for batch in read_file(cold_dir, file, batch_rows):
-                    given = batch if whole else batch.filter(_is_between(batch, start, end))
-                    given = wanted.of(given)
-                    if given.num_rows:
-                        yield given
-        yield from spool.batches()
+    for week in cold:
+        whole = week.first > (start.epoch, start.tx) and week.last < (end.epoch, end.tx)
+        for file in week.files:
+            for batch in read_file(cold_dir, file, batch_rows):
+                given = batch if whole else batch.filter(_is_between(batch, start, end))
+                given = wanted.of(given)
+                if given.num_rows:
+                    yield given
+    yield from spool.batches()
 
 
 def _is_between(batch: pa.RecordBatch, start: Position, end: Position) -> pa.BooleanArray:

@@ -8,6 +8,7 @@ never in one.
 # boto3 has no type stubs.
 # pyright: reportUnknownParameterType=false
 
+import logging
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -124,6 +125,8 @@ def remove(bucket: Bucket, name: str, upload_id: str | None = None) -> None:
 @cache
 def client() -> Any:
     """This process's client; threads share it. It tries a request three times, or `AWS_MAX_ATTEMPTS` times."""
+    # When everything is logged, it logs what it signs, and that has a session's token.
+    logging.getLogger("botocore").setLevel(logging.INFO)
     waits = Config(connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, retries={"mode": "standard"})
     try:
         return boto3.Session().client("s3", config=waits)

@@ -61,6 +61,7 @@ SPARK_TYPES = {
     pa.int16(): "smallint",
     pa.bool_(): "boolean",
     pa.binary(): "binary",
+    pa.binary(32): "binary",
     pa.date32(): "date",
     pa.decimal128(38, 12): "decimal(38,12)",
     pa.timestamp("us", "UTC"): "timestamp",
@@ -85,7 +86,7 @@ def test_spark_reads_the_same(files: list[Path], settings: Settings, tmp_path: P
         pytest.skip("Spark is not installed: `make spark` does it")
     arrow = pa.concat_tables(pq.ParquetFile(file).read() for file in files)
     arrow = arrow.sort_by([("execution_id", "ascending"), ("sequence", "ascending")])
-    reader = Path(__file__).with_name("read_with_spark.py")
+    reader = Path(__file__).parents[1] / "spark" / "read_cold_files.py"
     done = subprocess.run(
         [str(SPARK_PYTHON), "-I", str(reader), str(settings.cold_dir), str(tmp_path / "spark")],
         capture_output=True,
@@ -103,7 +104,7 @@ def test_spark_reads_the_same(files: list[Path], settings: Settings, tmp_path: P
 
 
 def plain(value: object) -> object:
-    """A value of Arrow's as `read_with_spark.py` writes it."""
+    """A value of Arrow's as `read_cold_files.py` writes it."""
     match value:
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,6 +1,6 @@
 """Reads a folder of cold files with Spark: its types, rows and a sum go to standard output as JSON.
 
-A program of Spark's own environment, which the project's tests start: `python read_with_spark.py FOLDER SCRATCH`.
+A program of Spark's own environment, which the project's tests start: `python read_cold_files.py FOLDER SCRATCH`.
 """
 
 import json
