@@ -175,9 +175,15 @@ class EventsRemoved(LedgerError):
 
 
 class ColdStoreUnreachable(LedgerError):
-    """The cold store's folder isn't there, or this program may not read it: nothing is known of its files."""
+    """The cold store isn't there or doesn't answer, or this program may not read it: nothing is known of its files."""
 
     code = "cold_store_unreachable"
+
+
+class ColdStoreUnwritable(LedgerError):
+    """The cold store takes no file: full, missing, not ours to write, or another one has the file's name."""
+
+    code = "cold_store_unwritable"
 
 
 class NotesContradicted(LedgerError):

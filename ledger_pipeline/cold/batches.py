@@ -1,7 +1,6 @@
 """The events of one closed batch of the feed, hot and cold."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, LiteralString, NamedTuple
 
 import duckdb
@@ -11,6 +10,7 @@ from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
 from ledger_pipeline.cold.tree import Batch
 from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.settings import ColdStore
 
 _HOT_HEADS = """
     SELECT DISTINCT ON (e.execution_id) e.execution_id::text, e.sequence, e.hash FROM workflow_events e
@@ -51,7 +51,7 @@ class PlacedLeaf(NamedTuple):
 class BatchReader:
     """Reads batches; made inside an `open_read`, in which `hot_…` is asked, before `…` with the cold part follows."""
 
-    def __init__(self, connection: Connection, cold_dir: Path) -> None:
+    def __init__(self, connection: Connection, cold_dir: ColdStore) -> None:
         self._connection = connection
         self._cold_dir = cold_dir
         self._weeks = committed_weeks(connection)

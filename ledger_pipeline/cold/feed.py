@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from uuid import UUID
 
 import duckdb
@@ -29,6 +28,7 @@ from ledger_pipeline.events.catalogue import EVENT_TYPES
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.events.upcasters import upcast_batch
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.settings import ColdStore
 
 _BATCH_ROWS = 65_536
 _SORT_MEMORY = "1GB"
@@ -82,7 +82,7 @@ class Feed:
 
 def read_feed(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     after: Position | None = None,
     batch_rows: int = _BATCH_ROWS,
     *,
@@ -121,7 +121,7 @@ def read_feed(
         raise
     batches = _from_both(cold, cold_dir, spool, start, end, wanted, batch_rows)
     in_order = _in_order(batches, batch_rows) if ordered else batches
-    return Feed(map(upcast_batch, in_order), end)
+    return Feed(map(upcast_batch, _once_judged(cold, cold_dir, spool, in_order)), end)
 
 
 def load_cursor(connection: Connection, consumer: str) -> Position | None:
@@ -178,29 +178,38 @@ def _between(start: Position, end: Position) -> sql.Composable:
     return sql.SQL("({})").format(sql.SQL(" OR ").join(ranges))
 
 
+def _once_judged(
+    cold: list[RolledWeekRow], cold_dir: ColdStore, spool: Spool, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """The batches, after every file was judged: a partial answer would be consumed.
+
+    Not within what sorts them, which would make one of its own errors of what is wrong with a file.
+    """
+    with spool:
+        for week in cold:
+            for file in week.files:
+                check_file(cold_dir, file)
+        yield from batches
+
+
 def _from_both(
     cold: list[RolledWeekRow],
-    cold_dir: Path,
+    cold_dir: ColdStore,
     spool: Spool,
     start: Position,
     end: Position,
     wanted: Wanted,
     batch_rows: int,
 ) -> Iterator[pa.RecordBatch]:
-    with spool:
-        # Every file is judged before the first event is given: a partial answer would be consumed.
-        for week in cold:
-            for file in week.files:
-                check_file(cold_dir, file)
-        for week in cold:
-            whole = week.first > (start.epoch, start.tx) and week.last < (end.epoch, end.tx)
-            for file in week.files:
-                for batch in read_file(cold_dir, file, batch_rows):
-                    given = batch if whole else batch.filter(_is_between(batch, start, end))
-                    given = wanted.of(given)
-                    if given.num_rows:
-                        yield given
-        yield from spool.batches()
+    for week in cold:
+        whole = week.first > (start.epoch, start.tx) and week.last < (end.epoch, end.tx)
+        for file in week.files:
+            for batch in read_file(cold_dir, file, batch_rows):
+                given = batch if whole else batch.filter(_is_between(batch, start, end))
+                given = wanted.of(given)
+                if given.num_rows:
+                    yield given
+    yield from spool.batches()
 
 
 def _is_between(batch: pa.RecordBatch, start: Position, end: Position) -> pa.BooleanArray:

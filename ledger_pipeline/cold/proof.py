@@ -1,7 +1,6 @@
 """Proof that an event was recorded: its path in its batch, the batch's path in the tree, and a note that signs that."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.tree import Batch, TreeLeaf, leaf_of, read_tree
 from ledger_pipeline.errors import InvalidInput, LedgerError, NotesContradicted, NotFound
 from ledger_pipeline.hot.database import Connection, translated
-from ledger_pipeline.settings import Settings
+from ledger_pipeline.settings import ColdStore, Settings
 
 FORMAT = "ledger-proof-1"
 
@@ -149,7 +148,7 @@ def prove(connection: Connection, settings: Settings, event_id: UUID) -> Proof:
     )
 
 
-def _find(connection: Connection, cold_dir: Path, event_id: UUID) -> _Found:
+def _find(connection: Connection, cold_dir: ColdStore, event_id: UUID) -> _Found:
     with open_read(connection):
         with connection.cursor(row_factory=tuple_row) as cursor:
             rows = cursor.execute(_HOT, (event_id,)).fetchall()

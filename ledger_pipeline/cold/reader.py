@@ -28,6 +28,7 @@ from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.settings import ColdStore
 
 _BATCH_ROWS = 65_536
 _PART_ROWS = 200
@@ -74,7 +75,7 @@ def open_read(connection: Connection) -> Generator[None]:
 
 def execution_events(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     execution_id: UUID,
     after: int = 0,
     upto: int | None = None,
@@ -175,7 +176,7 @@ def _selected(name: str, ids_as_text: bool) -> sql.Composable:
 
 def scan_events(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     batch_rows: int = _BATCH_ROWS,
     *,
     event_types: Collection[str] | None = None,
@@ -214,7 +215,7 @@ def scan_events(
 
 def _cold_then_spool(
     cold: list[RolledWeekRow],
-    cold_dir: Path,
+    cold_dir: ColdStore,
     spool: Spool,
     batch_rows: int,
     event_types: Collection[str] | None,
@@ -228,7 +229,7 @@ def _cold_then_spool(
         yield from spool.batches()
 
 
-def read_file(cold_dir: Path, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+def read_file(cold_dir: ColdStore, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """All rows of a cold file that is what the manifest says, as batches of `ARROW_SCHEMA`."""
     path = check_file(cold_dir, file)
     events = 0
@@ -242,7 +243,7 @@ def read_file(cold_dir: Path, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> 
 
 def _cold_rows(
     cold: list[StoredFile],
-    cold_dir: Path,
+    cold_dir: ColdStore,
     execution_id: UUID,
     after: int,
     shapes: _Shapes,

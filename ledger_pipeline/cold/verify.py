@@ -21,6 +21,7 @@ from ledger_pipeline.cold.manifest import ColdFile
 from ledger_pipeline.cold.merkle import MerkleTree
 from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.events.schema import ARROW_SCHEMA, GENESIS_HASH
+from ledger_pipeline.settings import ColdStore
 
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 64 << 20
@@ -44,7 +45,7 @@ class _Row(NamedTuple):
     hash: bytes
 
 
-def verify_files(cold_dir: Path, week: date, files: Sequence[ColdFile]) -> tuple[int, bytes]:
+def verify_files(cold_dir: ColdStore, week: date, files: Sequence[ColdFile]) -> tuple[int, bytes]:
     """Count and RFC 6962 root of what the files hold, each leaf computed anew from the row that it stands in.
 
     Raises ColdStoreDamaged, naming the file and the first bad event, for bytes, rows, order, leaves or hashes that

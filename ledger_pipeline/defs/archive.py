@@ -84,7 +84,7 @@ def files_are_whole(
         for file in () if week.removal else week.files:
             files += 1
             try:
-                check_file(ledger.settings.cold_dir, file)
+                check_file(ledger.settings.cold_dir, file, again=True)
             except ColdStoreDamaged as error:
                 problems.append(str(error))
     return dg.AssetCheckResult(

@@ -15,6 +15,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from ledger_pipeline.cold.feed import Position, Wanted, read_feed
+from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.retention import removed_costs
@@ -163,7 +164,7 @@ class LedgerSource:
         cursor = connection.execute(
             f"SELECT week, event_type, count(*) AS events, {sums} FROM read_parquet(?, hive_partitioning = false) "
             "WHERE epoch < ? OR (epoch = ? AND tx < ?) GROUP BY week, event_type",
-            [[str(self._cold_dir / file.name) for file in week.files], end.epoch, end.epoch, end.tx],
+            [[str(check_file(self._cold_dir, file)) for file in week.files], end.epoch, end.epoch, end.tx],
         )
         names = [column[0] for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -8,13 +8,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ledger_pipeline.cold.files import check_file
+from ledger_pipeline.cold.files import check_file, path_of
 from ledger_pipeline.cold.leaf_sql import leaf_expression
 from ledger_pipeline.cold.manifest import RolledWeekRow
 from ledger_pipeline.cold.merkle import MerkleTree
 from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.replay.foreign_columns import foreign_expression
 from ledger_pipeline.replay.verification import Problem
+from ledger_pipeline.settings import ColdStore
 
 _SEGMENTS = (
     (Path(__file__).parent / "sql" / "segments_cold.sql")
@@ -44,11 +45,11 @@ def batches(weeks: Iterable[RolledWeekRow]) -> Iterator[list[RolledWeekRow]]:
 
 
 def read_weeks(
-    work: duckdb.DuckDBPyConnection, cold_dir: Path, weeks: list[RolledWeekRow], *, for_checkpoints: bool
+    work: duckdb.DuckDBPyConnection, cold_dir: ColdStore, weeks: list[RolledWeekRow], *, for_checkpoints: bool
 ) -> tuple[bool, list[Problem]]:
     """Adds the weeks' segments to `work`; answers whether all could be read, and what is wrong with the files."""
     problems = [problem for week in weeks for problem in _file_problems(cold_dir, week)]
-    named = {str(cold_dir / file.name): week for week in weeks for file in week.files}
+    named = {str(path_of(cold_dir, file.name)): week for week in weeks for file in week.files}
     work.execute("DELETE FROM files")
     work.executemany("INSERT INTO files VALUES (?, ?)", [(name, week.week) for name, week in named.items()])
     try:
@@ -74,7 +75,7 @@ def read_weeks(
     return True, problems + roots
 
 
-def _file_problems(cold_dir: Path, week: RolledWeekRow) -> list[Problem]:
+def _file_problems(cold_dir: ColdStore, week: RolledWeekRow) -> list[Problem]:
     problems: list[Problem] = []
     for file in week.files:
         try:
@@ -84,10 +85,10 @@ def _file_problems(cold_dir: Path, week: RolledWeekRow) -> list[Problem]:
     return problems
 
 
-def _root_problems(cold_dir: Path, week: RolledWeekRow) -> list[Problem]:
+def _root_problems(cold_dir: ColdStore, week: RolledWeekRow) -> list[Problem]:
     tree = MerkleTree()
     for file in week.files:
-        with pq.ParquetFile(cold_dir / file.name) as opened:
+        with pq.ParquetFile(path_of(cold_dir, file.name)) as opened:
             for batch in opened.iter_batches(columns=["leaf"]):
                 tree.extend(batch.column("leaf").to_pylist())
     if tree.size != week.events:

@@ -18,6 +18,7 @@ from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.events.fold import FOLD_COLUMNS
 from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.settings import ColdStore
 
 _SQL = Path(__file__).parent / "sql"
 _ROWS = 10_000
@@ -71,7 +72,7 @@ def _hot(connection: Connection, stretches: Sequence[Stretch], columns: Sequence
 
 
 def _cold(
-    connection: Connection, cold_dir: Path, stretches: Sequence[Stretch], columns: Sequence[str]
+    connection: Connection, cold_dir: ColdStore, stretches: Sequence[Stretch], columns: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     first, last = min(s.first_week for s in stretches), max(s.last_week for s in stretches)
     # An execution that had events in a removed week is among no stretches; another one's weeks may enclose it.
@@ -99,7 +100,7 @@ def _cold(
 
 
 def events_of(
-    connection: Connection, cold_dir: Path, stretches: Sequence[Stretch], columns: Sequence[str] = FOLD_COLUMNS
+    connection: Connection, cold_dir: ColdStore, stretches: Sequence[Stretch], columns: Sequence[str] = FOLD_COLUMNS
 ) -> Iterator[dict[str, Any]]:
     """The events of the stretches by execution and sequence, the columns named of each; ids are text.
 

@@ -24,6 +24,7 @@ from ledger_pipeline.replay.noted_heads import cold_files, noted_problems
 from ledger_pipeline.replay.removed_check import read_removed, removals
 from ledger_pipeline.replay.tree_check import tree_problems
 from ledger_pipeline.replay.verification import Problem, Report, describe_fault
+from ledger_pipeline.settings import ColdStore
 
 _SQL = Path(__file__).parent / "sql"
 _ROWS = 50_000
@@ -108,7 +109,7 @@ def _faults(work: duckdb.DuckDBPyConnection, *, complete: bool) -> dict[str, Pro
 
 def verify(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     progress: Callable[[int], None] | None = None,
     notes: KeptNotes | None = None,
 ) -> Report:

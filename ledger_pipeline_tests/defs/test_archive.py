@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from dagster import ExecuteInProcessResult
 
+from ledger_pipeline.cold import object_store
 from ledger_pipeline.cold.manifest import committed_weeks
 from ledger_pipeline.defs.archive import event_archive
 from ledger_pipeline.defs.clock import NOW_TAG
@@ -16,6 +17,7 @@ from ledger_pipeline.defs.resources import LedgerResource
 from ledger_pipeline.defs.retention import weeks_past_retention
 from ledger_pipeline.events.columns import week_of
 from ledger_pipeline.ledger import Ledger
+from ledger_pipeline.settings import Bucket
 from ledger_pipeline_tests.defs.small_ledger import AGES_IN_DAYS, EVENTS_OF_EACH
 
 OLDEST, OLDER, RECENT = AGES_IN_DAYS
@@ -186,3 +188,28 @@ def test_weeks_past_retention_are_told_of_and_removed_only_where_that_is_set(
         week.removal and "by the daily job: LEDGER_RETENTION_DAYS is 95" in week.removal
         for week in committed_weeks(connection)
     )
+
+
+@pytest.mark.mission("A5")
+def test_an_object_that_was_lost_or_altered_fails_the_checks_whatever_copies_there_are(
+    instance: dg.DagsterInstance,
+    now: datetime,
+    connection: psycopg.Connection[dict[str, object]],
+    bucket: Bucket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEDGER_COLD_URL", str(bucket))
+    daily = [due_weeks, every_file_of_the_manifest_is_whole]
+    resources = {"ledger": LedgerResource()}
+    tags = {NOW_TAG: now.isoformat()}
+    (check,) = dg.materialize(daily, instance=instance, resources=resources, tags=tags).get_asset_check_evaluations()
+    assert check.passed
+
+    first, second = (week.files[0] for week in committed_weeks(connection))
+    object_store.remove(bucket, first.name)
+    object_store.client().put_object(Bucket=bucket.name, Key=bucket.key(second.name), Body=b"x" * second.bytes)
+    (check,) = dg.materialize(daily, instance=instance, resources=resources, tags=tags).get_asset_check_evaluations()
+    assert not check.passed
+    problems = str(check.metadata["problems"].value)
+    assert f"{first.name} is missing" in problems
+    assert f"{second.name} was altered" in problems
