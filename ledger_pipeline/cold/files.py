@@ -157,6 +157,25 @@ def path_of(cold_dir: ColdStore, name: str) -> Path:
     return (cold_dir.copies if isinstance(cold_dir, Bucket) else cold_dir) / relative
 
 
+def folders(cold_dir: ColdStore) -> list[str]:
+    """The names of the folders at the cold store's root, a ledger's files in each."""
+    if isinstance(cold_dir, Bucket):
+        from ledger_pipeline.cold import object_store
+
+        return object_store.folders(cold_dir)
+    if not cold_dir.is_dir():
+        raise ColdStoreUnreachable(f"the cold store {cold_dir} is not there: set LEDGER_COLD_URL to it, or mount it")
+    return sorted(path.name for path in cold_dir.iterdir())
+
+
+def found_file(cold_dir: ColdStore, name: str, size: int) -> Path:
+    """The path of a file of which no manifest tells; of object storage, that of a new copy."""
+    path = path_of(cold_dir, name)
+    if isinstance(cold_dir, Bucket):
+        _copy(cold_dir, StoredFile(name, "", size), path, judge=False)
+    return path
+
+
 def unnamed_files(cold_dir: ColdStore, instance_id: UUID, named: Iterable[str]) -> list[Orphan]:
     """Files in this instance's folder that none of the names covers, temporary and unfinished ones included."""
     known = set(named)
@@ -177,8 +196,7 @@ def remove_orphan(cold_dir: ColdStore, orphan: Orphan) -> None:
         from ledger_pipeline.cold import object_store
 
         object_store.remove(cold_dir, orphan.name, orphan.upload)
-    else:
-        path_of(cold_dir, orphan.name).unlink(missing_ok=True)
+    path_of(cold_dir, orphan.name).unlink(missing_ok=True)
 
 
 def _judge(path: Path, shown: str, file: StoredFile, *, again: bool = False) -> None:
@@ -207,7 +225,7 @@ def _is_copy(path: Path, file: StoredFile) -> bool:
     return True
 
 
-def _copy(bucket: Bucket, file: StoredFile, path: Path) -> None:
+def _copy(bucket: Bucket, file: StoredFile, path: Path, *, judge: bool = True) -> None:
     """Copies a stored file to a path, where it takes the place of an earlier copy once it has been judged."""
     from ledger_pipeline.cold import object_store
 
@@ -221,9 +239,11 @@ def _copy(bucket: Bucket, file: StoredFile, path: Path) -> None:
             raise ColdStoreDamaged(
                 f"cold file {shown} is missing: restore it, or set LEDGER_COLD_URL to the place that the roll writes to"
             )
-        _judge(draft, shown, file)
+        if judge:
+            _judge(draft, shown, file)
         draft.replace(path)
-        _seen[_identity(path, path.stat())] = file.sha256
+        if judge:
+            _seen[_identity(path, path.stat())] = file.sha256
     except OSError as error:
         raise ColdStoreUnreachable(f"{shown} cannot be copied to {path.parent}: {error.strerror}") from None
     finally:

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import file_digest
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ledger_pipeline.cold.files import unnamed_files
+from ledger_pipeline.cold.files import folders, found_file, unnamed_files
 from ledger_pipeline.cold.manifest import ColdFile, committed_weeks
-from ledger_pipeline.errors import ColdStoreDamaged, ColdStoreUnreachable
+from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.events.schema import SCHEMA_VERSION
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.settings import Bucket, ColdStore
 
 _SUFFIX = ".parquet"
 _NAMED = 3
@@ -35,14 +36,12 @@ class FolderWeek:
     files: tuple[ColdFile, ...]
 
 
-def ledgers_in(cold_dir: Path) -> list[UUID]:
+def ledgers_in(cold_dir: ColdStore) -> list[UUID]:
     """The instance ids of the ledgers that have files in a folder."""
-    if not cold_dir.is_dir():
-        raise ColdStoreUnreachable(f"the cold store {cold_dir} is not there: set LEDGER_COLD_URL to it, or mount it")
     found: list[UUID] = []
-    for path in sorted(cold_dir.iterdir()):
+    for name in folders(cold_dir):
         try:
-            instance = UUID(path.name)
+            instance = UUID(name)
         except ValueError:
             continue
         if any(_week_of(file.name) for file in unnamed_files(cold_dir, instance, ())):
@@ -50,7 +49,7 @@ def ledgers_in(cold_dir: Path) -> list[UUID]:
     return found
 
 
-def weeks_in(cold_dir: Path, instance_id: UUID) -> list[FolderWeek]:
+def weeks_in(cold_dir: ColdStore, instance_id: UUID) -> list[FolderWeek]:
     """A ledger's weeks as their files say, oldest first; the files' contents are not judged yet.
 
     Raises ColdStoreDamaged for a file that isn't what its name and place say, and for two that hold the same.
@@ -58,12 +57,12 @@ def weeks_in(cold_dir: Path, instance_id: UUID) -> list[FolderWeek]:
     by_week: dict[date, list[ColdFile]] = {}
     for file in unnamed_files(cold_dir, instance_id, ()):
         week = _week_of(file.name)
-        if week is not None:
+        if week is not None and file.upload is None:
             by_week.setdefault(week, []).append(_described(cold_dir, file.name, file.bytes, instance_id, week))
     return [FolderWeek(week, _in_order(week, files)) for week, files in sorted(by_week.items())]
 
 
-def strays(connection: Connection, cold_dir: Path, *, missing: bool = True) -> list[str]:
+def strays(connection: Connection, cold_dir: ColdStore, *, missing: bool = True) -> list[str]:
     """Why a database and a folder do not belong together, a sentence each; none when they do, or nothing was rolled.
 
     Only names are looked at: that the files are what was rolled is for `verify`, which names those that are `missing`
@@ -77,9 +76,9 @@ def strays(connection: Connection, cold_dir: Path, *, missing: bool = True) -> l
     known, instance = {row["week"] for row in rows}, state["instance_id"]
     kept = [week for week in archived if week.removal is None]
     instances = {instance, *(week.instance_id for week in archived)}
-    there = {file.name for each in instances for file in unnamed_files(cold_dir, each, ())}
+    there = {file.name for each in instances for file in unnamed_files(cold_dir, each, ()) if file.upload is None}
     problems: list[str] = []
-    others = ledgers_in(cold_dir) if kept and not there and cold_dir.is_dir() else []
+    others = ledgers_in(cold_dir) if kept and not there and (isinstance(cold_dir, Bucket) or cold_dir.is_dir()) else []
     lacking = [week.week for week in kept if any(file.name not in there for file in week.named_files)]
     if others:
         problems.append(
@@ -116,8 +115,8 @@ def _week_of(name: str) -> date | None:
         return None
 
 
-def _described(cold_dir: Path, name: str, size: int, instance_id: UUID, week: date) -> ColdFile:
-    path = cold_dir / name
+def _described(cold_dir: ColdStore, name: str, size: int, instance_id: UUID, week: date) -> ColdFile:
+    path = found_file(cold_dir, name, size)
     try:
         with pq.ParquetFile(path) as opened:
             metadata = {key.decode(): value.decode() for key, value in (opened.schema_arrow.metadata or {}).items()}

@@ -108,6 +108,14 @@ def objects_below(bucket: Bucket, folder: str) -> list[StoredObject]:
     return sorted(found, key=lambda each: (each.name, each.upload or ""))
 
 
+def folders(bucket: Bucket) -> list[str]:
+    """The names of the folders at the cold store's root."""
+    with _failures_named(bucket):
+        root = bucket.key("")
+        pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=root, Delimiter="/")
+        return [each["Prefix"][len(root) : -1] for page in pages for each in page.get("CommonPrefixes", ())]
+
+
 def remove(bucket: Bucket, name: str, upload_id: str | None = None) -> None:
     """Removes an object, or what was uploaded of one; none there is as good."""
     place = {"Bucket": bucket.name, "Key": bucket.key(name)}

@@ -127,7 +127,7 @@ def execution_events(
     return _gapless(rows, execution_id, after, last)
 
 
-def _files_after(cold: list[StoredFile], cold_dir: Path, execution_id: UUID, after: int) -> list[StoredFile]:
+def _files_after(cold: list[StoredFile], cold_dir: ColdStore, execution_id: UUID, after: int) -> list[StoredFile]:
     """The files from the one that holds the event after a sequence: those before a snapshot are not opened.
 
     From the newest backwards: who asks for all that follows a sequence is near the end, as the newest snapshot is.
@@ -147,8 +147,11 @@ class _Shapes:
     def __init__(self, columns: Sequence[str], of_type: Callable[[str], Sequence[str]] | None) -> None:
         self.columns = columns
         self._type_at = columns.index("event_type")
-        self._of_type = of_type or (lambda _: columns)
+        self._of_type = of_type or self._all
         self._shapes: dict[str, tuple[tuple[str, ...], Callable[[Sequence[Any]], tuple[Any, ...]]]] = {}
+
+    def _all(self, _: str) -> Sequence[str]:
+        return self.columns
 
     def row(self, values: Sequence[Any]) -> dict[str, Any]:
         """The row of an event whose columns have these values."""
@@ -162,7 +165,7 @@ class _Shapes:
         names, pick = shape
         return dict(zip(names, pick(values), strict=False))  # as many as there are names; to be strict takes time
 
-    def row_factory(self, _: Any) -> Callable[[Sequence[Any]], dict[str, Any]]:
+    def row_factory(self, _: object) -> Callable[[Sequence[Any]], dict[str, Any]]:
         """As psycopg wants it."""
         return self.row
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +28,7 @@ from ledger_pipeline.cold.sessions import (
 )
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.hot.database import Connection, translated
-from ledger_pipeline.settings import Settings
+from ledger_pipeline.settings import ColdStore, Settings
 
 LOCK_WAIT_SECONDS = 300.0
 COSTS_FORMAT = "ledger-removed-costs-1"
@@ -86,7 +85,7 @@ class _Contents:
         return [UUID(segment["execution_id"]) for segment in self.segments]
 
 
-def removable_weeks(connection: Connection, cold_dir: Path, now: datetime, days: int) -> list[Removable]:
+def removable_weeks(connection: Connection, cold_dir: ColdStore, now: datetime, days: int) -> list[Removable]:
     """The weeks in the cold store whose last instant is `days` old, oldest first, with what holds each."""
     with translated():
         found: list[Removable] = []
@@ -159,7 +158,7 @@ def removed_costs(connection: Connection) -> list[dict[str, Any]]:
     return [{"week": row["week"], **cost} for row in rows for cost in json.loads(row["costs"])["costs"]]
 
 
-def files_left(connection: Connection, cold_dir: Path) -> list[str]:
+def files_left(connection: Connection, cold_dir: ColdStore) -> list[str]:
     """Files of removed weeks that are still there: a removal was interrupted, and the next one finishes it."""
     gone = [week for week in committed_weeks(connection) if week.removal is not None]
     return [file.name for week in gone for file in _there(cold_dir, week)]
@@ -175,7 +174,7 @@ def _past(connection: Connection, now: datetime, days: int) -> list[RolledWeekRo
     return [week for week in committed_weeks(connection, None, last) if week.removal is None]
 
 
-def _contents(cold_dir: Path, week: RolledWeekRow) -> _Contents:
+def _contents(cold_dir: ColdStore, week: RolledWeekRow) -> _Contents:
     files = {"files": [str(check_file(cold_dir, file, again=True)) for file in week.files]}
     with duckdb.connect() as database:
         cursor = database.execute(_SEGMENTS, files)
@@ -234,14 +233,14 @@ def _plain(value: object) -> str:
             raise TypeError(f"{type(value).__name__} is no type of a cost's column")
 
 
-def _remove_files(connection: Connection, cold_dir: Path) -> None:
+def _remove_files(connection: Connection, cold_dir: ColdStore) -> None:
     for week in committed_weeks(connection):
         if week.removal is not None:
             for file in _there(cold_dir, week):
                 remove_orphan(cold_dir, file)
 
 
-def _there(cold_dir: Path, week: RolledWeekRow) -> list[Orphan]:
+def _there(cold_dir: ColdStore, week: RolledWeekRow) -> list[Orphan]:
     names = {file.name for file in week.named_files}
     found: Collection[Orphan] = unnamed_files(cold_dir, week.instance_id, ())
     return [file for file in found if file.name in names]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
-from pathlib import Path
 
 import dagster as dg
 
@@ -19,7 +18,7 @@ from ledger_pipeline.defs.results import Materialized
 from ledger_pipeline.defs.tables import markdown_list, markdown_table
 from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.ledger import Ledger
-from ledger_pipeline.settings import Settings
+from ledger_pipeline.settings import ColdStore, Settings
 
 MONDAY = 1
 SHOWN_PROBLEMS = 20
@@ -97,13 +96,14 @@ def files_are_whole(
     )
 
 
-def lacking_files(cold_dir: Path, weeks: Iterable[RolledWeekRow]) -> list[str]:
+def lacking_files(cold_dir: ColdStore, weeks: Iterable[RolledWeekRow]) -> list[str]:
     """The files of the weeks that are not there, or of another size, a sentence each."""
     kept = [week for week in weeks if week.removal is None]
     there = {
         file.name: file.bytes
         for instance_id in {week.instance_id for week in kept}
         for file in unnamed_files(cold_dir, instance_id, ())
+        if file.upload is None
     }
     return [
         f"cold file {file.name} is missing: restore it from a copy"

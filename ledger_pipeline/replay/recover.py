@@ -10,13 +10,13 @@ whose past lies in the files of the old one: notes that were signed for those st
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from uuid import UUID
 
 import duckdb
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from ledger_pipeline.cold.files import path_of
 from ledger_pipeline.cold.folder import FolderWeek, ledgers_in, weeks_in
 from ledger_pipeline.cold.merkle import MerkleTree
 from ledger_pipeline.cold.reader import open_read
@@ -28,6 +28,7 @@ from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.replay.projection_tables import TABLES, rows_as_json
 from ledger_pipeline.replay.rebuild_projections import rebuild_projections
 from ledger_pipeline.replay.replayed_rows import Head, replay_page
+from ledger_pipeline.settings import ColdStore
 
 LOST = (
     "events that were still hot",
@@ -90,7 +91,7 @@ Progress = Callable[[str], None]
 
 
 def recover(
-    connection: Connection, cold_dir: Path, instance_id: UUID | None = None, progress: Progress | None = None
+    connection: Connection, cold_dir: ColdStore, instance_id: UUID | None = None, progress: Progress | None = None
 ) -> Recovered:
     """Rebuilds a ledger from a folder's files; needs the schema owner's rights and a connection outside a transaction.
 
@@ -134,7 +135,7 @@ def _refuse_unless_empty(connection: Connection) -> None:
         raise InvalidInput("a ledger is recovered into an empty database; this one holds executions or weeks already")
 
 
-def _chosen(cold_dir: Path, instance_id: UUID | None) -> UUID:
+def _chosen(cold_dir: ColdStore, instance_id: UUID | None) -> UUID:
     found = ledgers_in(cold_dir)
     if not found:
         raise InvalidInput(f"{cold_dir} holds no ledger's files")
@@ -145,11 +146,11 @@ def _chosen(cold_dir: Path, instance_id: UUID | None) -> UUID:
     return instance_id or found[0]
 
 
-def _paths(cold_dir: Path, weeks: Sequence[FolderWeek]) -> list[str]:
-    return [str(cold_dir / file.name) for week in weeks for file in week.files]
+def _paths(cold_dir: ColdStore, weeks: Sequence[FolderWeek]) -> list[str]:
+    return [str(path_of(cold_dir, file.name)) for week in weeks for file in week.files]
 
 
-def _read(work: duckdb.DuckDBPyConnection, cold_dir: Path, week: FolderWeek, say: Progress) -> _Week:
+def _read(work: duckdb.DuckDBPyConnection, cold_dir: ColdStore, week: FolderWeek, say: Progress) -> _Week:
     events, root = verify_files(cold_dir, week.week, week.files)
     (bounds,) = work.execute(_BOUNDS, {"files": _paths(cold_dir, [week])}).fetchall()
     say(f"week {week.week}: {events:,} events are whole")
@@ -233,7 +234,7 @@ def _pages(heads: Sequence[Head]) -> list[list[Head]]:
     return pages
 
 
-def _put_executions(connection: Connection, cold_dir: Path, page: Sequence[Head]) -> None:
+def _put_executions(connection: Connection, cold_dir: ColdStore, page: Sequence[Head]) -> None:
     with open_read(connection):
         replayed = replay_page(connection, cold_dir, page)
     rows = replayed.rows[TABLES[0].name]
