@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 from ledger_pipeline.cold import object_store
 from ledger_pipeline.cold import roll as roll_module
 from ledger_pipeline.cold.feed import read_feed
-from ledger_pipeline.cold.files import StagedFile, check_file
+from ledger_pipeline.cold.files import StagedFile, check_file, path_of
+from ledger_pipeline.cold.folder import strays
 from ledger_pipeline.cold.manifest import ColdFile, committed_weeks
 from ledger_pipeline.cold.reader import execution_events, scan_events
 from ledger_pipeline.cold.restore import restore_week
@@ -30,6 +32,8 @@ from ledger_pipeline.errors import (
 )
 from ledger_pipeline.events.state_text import state_text
 from ledger_pipeline.hot.database import Connection, connect
+from ledger_pipeline.ledger import Ledger
+from ledger_pipeline.replay.recover import recover
 from ledger_pipeline.replay.replay import replay
 from ledger_pipeline.replay.verify import verify
 from ledger_pipeline.settings import Bucket, Settings
@@ -507,3 +511,50 @@ def test_credentials_of_a_profile_are_used(
     use_endpoint(endpoint)
     with pytest.raises(LedgerError, match="ProfileNotFound"):
         object_store.objects_below(bucket, "x")
+
+
+@pytest.mark.mission("C5")
+def test_a_week_removed_under_retention_leaves_neither_object_nor_copy(
+    connection: Connection, ledger_url: str, settings: Settings, bucket: Bucket
+) -> None:
+    fill(connection)
+    roll(connection, settings, NOW, keep_days=1)
+    names = {file.name for week in committed_weeks(connection) for file in week.files}
+    with Ledger(settings, ledger_url, ExitStack()) as ledger:
+        ledger.build_marts(NOW)
+        ledger.prune(NOW, 1)
+        assert len(ledger.remove_weeks(NOW, 100, operator="ann", reason="records schedule")) == 3
+    assert stored(bucket) == {}
+    assert [name for name in names if path_of(bucket, name).exists()] == []
+    assert verify(connection, bucket).problems == []
+    assert strays(connection, bucket) == []
+
+
+def test_a_ledger_comes_back_from_its_bucket_alone(
+    connection: Connection, make_ledger: Callable[[], str], settings: Settings, bucket: Bucket
+) -> None:
+    fill(connection)
+    roll(connection, settings, NOW)
+    before = contents(connection, settings)
+    forget_copies(bucket)
+    with connect(make_ledger(), autocommit=True) as new:
+        recovered = recover(new, bucket)
+        assert recovered.events == len(before)
+        assert contents(new, settings) == before
+        assert verify(new, bucket).problems == []
+        assert strays(new, bucket) == []
+
+
+def test_an_altered_object_is_named_in_recovery_and_a_missing_one_as_what_does_not_fit(
+    connection: Connection, make_ledger: Callable[[], str], settings: Settings, bucket: Bucket
+) -> None:
+    fill(connection)
+    roll(connection, settings, NOW)
+    file = first_file(connection)
+    replace(bucket, file.name, stored(bucket)[bucket.key(file.name)][:-1] + b"x")
+    with connect(make_ledger(), autocommit=True) as new:
+        with pytest.raises(ColdStoreDamaged, match=file.name):
+            recover(new, bucket)
+        assert new.execute("SELECT FROM execution_heads").fetchall() == []
+    object_store.remove(bucket, file.name)
+    assert [problem for problem in strays(connection, bucket) if "lacks files of the week" in problem]
