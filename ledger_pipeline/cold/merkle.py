@@ -25,10 +25,14 @@ class MerkleTree:
 
     def extend(self, leaves: Iterable[bytes]) -> None:
         """Adds leaves: the data, not their hashes."""
-        rest = iter(leaves)
+        self.extend_hashed(sha256(b"\x00" + leaf).digest() for leaf in leaves)
+
+    def extend_hashed(self, hashes: Iterable[bytes]) -> None:
+        """Adds leaves by their hashes, as of `leaf_hashes`."""
+        rest = iter(hashes)
         while chunk := list(islice(rest, _SUBTREE - len(self._pending))):
             self._size += len(chunk)
-            self._pending.extend([sha256(b"\x00" + leaf).digest() for leaf in chunk])
+            self._pending.extend(chunk)
             if len(self._pending) == _SUBTREE:
                 self._close_subtree()
 
@@ -36,7 +40,7 @@ class MerkleTree:
         """The Merkle tree hash; of no leaves, the hash of nothing."""
         nodes = [node for _, node in self._subtrees]
         if self._pending:
-            nodes.append(_fold(self._pending))
+            nodes.append(fold(self._pending))
         if not nodes:
             return EMPTY_ROOT
         root = nodes.pop()
@@ -45,12 +49,17 @@ class MerkleTree:
         return root
 
     def _close_subtree(self) -> None:
-        size, node = _SUBTREE, _fold(self._pending)
+        size, node = _SUBTREE, fold(self._pending)
         self._pending = []
         while self._subtrees and self._subtrees[-1][0] == size:
             node = sha256(b"\x01" + self._subtrees.pop()[1] + node).digest()
             size *= 2
         self._subtrees.append((size, node))
+
+
+def leaf_hashes(leaves: Iterable[bytes]) -> list[bytes]:
+    """The hashes of leaf data, the lowest nodes of a tree."""
+    return [sha256(b"\x00" + leaf).digest() for leaf in leaves]
 
 
 def merkle_root(leaves: Iterable[bytes]) -> bytes:
@@ -62,7 +71,7 @@ def merkle_root(leaves: Iterable[bytes]) -> bytes:
 
 def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """PATH(index, leaves): the hashes that, with the leaf at `index`, give the root."""
-    level = [sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    level = leaf_hashes(leaves)
     if not 0 <= index < len(level):
         raise IndexError(f"there is no leaf {index} in a tree of {len(level)}")
     path: list[bytes] = []
@@ -130,8 +139,11 @@ def _subproof(leaves: Sequence[bytes], earlier: int, *, whole: bool) -> list[byt
     return [*_subproof(leaves[split:], earlier - split, whole=False), merkle_root(leaves[:split])]
 
 
-def _fold(hashes: Sequence[bytes]) -> bytes:
-    """Joins pairs level by level; an odd last node rises unchanged, which is the split of the RFC."""
+def fold(hashes: Sequence[bytes]) -> bytes:
+    """The root over leaves by their hashes, at least one: joins pairs level by level.
+
+    An odd last node rises unchanged, which is the split of the RFC.
+    """
     level = list(hashes)
     while len(level) > 1:
         level = _level_above(level)

@@ -78,6 +78,7 @@ def build_from(
             shutil.copyfile(last, work)
         with building(work) as connection:
             identity = source.identity()
+            checkpoints = source.checkpoints()
             feed = source.read(after)
             if after is None:
                 say("building from all events")
@@ -85,6 +86,7 @@ def build_from(
             before = staging.row_counts(connection)
             added = staging.add_events(connection, feed.batches, lambda n: say(f"{n:,} events read"))
             say(f"{added:,} events read; deriving marts")
+            staging.add_checkpoints(connection, checkpoints)
             staging.replace(connection, "model_pricing", source.prices())
             source.count_events(connection, feed.end)
             _derive(connection, None if after is None else before)

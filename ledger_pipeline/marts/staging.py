@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ledger_pipeline.engines.duckdb.tables import columns_of, count, create_table, quoted
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS
@@ -91,6 +92,26 @@ PRICE_SCHEMA: pa.Schema = pa.schema(
 """`staging.model_pricing`: the price book."""
 
 
+CHECKPOINT_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("n", pa.int64()),
+        ("epoch", pa.int32()),
+        ("first_tx", pa.int64()),
+        ("end_tx", pa.int64()),
+        ("tree_index", pa.int64()),
+    ]
+)
+"""`staging.checkpoints`: the closed batches of the feed, each with its place in the ledger's tree."""
+
+_PROOF_POSITIONS = {
+    "execution_id": "UUID",
+    "sequence": "BIGINT",
+    "checkpoint": "BIGINT",
+    "batch_index": "BIGINT",
+    "tree_index": "BIGINT",
+}
+
+
 def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Creates schema `staging` and its empty, typed tables."""
     connection.execute("CREATE SCHEMA staging")
@@ -98,7 +119,9 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     for name, query in _queries().items():
         create_table(connection, f"staging.{name}", columns_of(connection, query))
     connection.unregister("incoming")
-    for name, schema in (("event_totals", TOTALS_SCHEMA), ("model_pricing", PRICE_SCHEMA)):
+    create_table(connection, "staging.proof_positions", _PROOF_POSITIONS)
+    tables = {"event_totals": TOTALS_SCHEMA, "model_pricing": PRICE_SCHEMA, "checkpoints": CHECKPOINT_SCHEMA}
+    for name, schema in tables.items():
         connection.register("incoming", schema.empty_table())
         create_table(connection, f"staging.{name}", columns_of(connection, "FROM incoming"))
         connection.unregister("incoming")
@@ -143,6 +166,16 @@ def add(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> Non
     """Adds rows to a table that takes no events."""
     connection.register("incoming", rows)
     connection.execute(f"INSERT INTO staging.{name} BY NAME FROM incoming")
+    connection.unregister("incoming")
+
+
+def add_checkpoints(connection: duckdb.DuckDBPyConnection, checkpoints: pa.Table) -> None:
+    """Adds the batches that are new, all of whose events are here, and where each of their events lies."""
+    known = connection.execute("SELECT coalesce(max(n), 0) FROM staging.checkpoints").fetchall()[0][0]
+    new = checkpoints.filter(pc.field("n") > known)
+    connection.register("incoming", new)
+    connection.execute((Path(__file__).parent / "proof_positions.sql").read_text())
+    connection.execute("INSERT INTO staging.checkpoints BY NAME FROM incoming")
     connection.unregister("incoming")
 
 

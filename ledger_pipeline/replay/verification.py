@@ -14,13 +14,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Report:
-    """What was verified, and the problems found: at most one an execution, the first of it."""
+    """What was verified, and the problems found: at most one an execution, the first of it.
+
+    `resumed_events` of the events were hashed by a run before, which was broken off.
+    """
 
     events: int
     executions: int
     weeks: int
     checkpoints: int
     problems: list[Problem] = field(default_factory=list[Problem])
+    resumed_events: int = 0
 
     @property
     def ok(self) -> bool:

@@ -117,5 +117,8 @@ class InMemorySource:
         ]
         staging.replace(connection, "event_totals", pa.Table.from_pylist(rows, staging.TOTALS_SCHEMA))
 
+    def checkpoints(self) -> pa.Table:
+        return staging.CHECKPOINT_SCHEMA.empty_table()
+
     def prices(self) -> pa.Table:
         return self.prices_table

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from ledger_pipeline.cold.feed import read_feed
+from ledger_pipeline.cold.foreign_columns import foreign_expression
 from ledger_pipeline.cold.leaf_sql import leaf_expression
 from ledger_pipeline.cold.reader import execution_events, scan_events
 from ledger_pipeline.cold.roll import roll
@@ -23,7 +24,6 @@ from ledger_pipeline.events.upcasters import UPCASTERS, EventRow
 from ledger_pipeline.hot.append import append_many
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.hot.ddl import canonical_function
-from ledger_pipeline.replay.foreign_columns import foreign_expression
 from ledger_pipeline.replay.replay import replay
 from ledger_pipeline.replay.verify import verify
 from ledger_pipeline.settings import Settings
