@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ledger_pipeline.budgets.budget import Budgets
     from ledger_pipeline.budgets.judging import Judged
     from ledger_pipeline.cold.checkpoints import Checkpoint
+    from ledger_pipeline.cold.consistency import ConsistencyProof
     from ledger_pipeline.cold.consumer import Delivery
     from ledger_pipeline.cold.feed import Position
     from ledger_pipeline.cold.horizon import FeedStatus
@@ -473,6 +474,13 @@ class Ledger:
         wanted = id_of("event_id", event_id)
         with self._session() as reading:
             return prove(reading, self.settings, wanted)
+
+    def prove_consistency(self, since: Path) -> "ConsistencyProof":
+        """The proof that the ledger goes on from a kept note; see `cold.consistency.prove_consistency`."""
+        from ledger_pipeline.cold.consistency import prove_consistency
+
+        with self._session() as reading:
+            return prove_consistency(reading, self.settings, since)
 
     def roll(
         self,

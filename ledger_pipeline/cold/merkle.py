@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from itertools import islice
+from typing import NamedTuple
 
 _SUBTREE = 4096
 """Leaves that are folded at once; a power of two, so that what is folded is a node of the whole tree."""
@@ -69,11 +70,40 @@ def merkle_root(leaves: Iterable[bytes]) -> bytes:
     return tree.root()
 
 
-def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """PATH(index, leaves): the hashes that, with the leaf at `index`, give the root."""
-    level = leaf_hashes(leaves)
-    if not 0 <= index < len(level):
-        raise IndexError(f"there is no leaf {index} in a tree of {len(level)}")
+def inclusion_path(leaves: Iterable[bytes], index: int) -> list[bytes]:
+    """PATH(index, leaves): the hashes that, with the leaf at `index`, give the root.
+
+    Holds 4,096 leaves at a time, and a node for as many.
+    """
+    return inclusion(leaves, index).path
+
+
+class Inclusion(NamedTuple):
+    """The place of a leaf in a tree, and the hashes that lead from it to the root."""
+
+    index: int
+    size: int
+    path: list[bytes]
+    root: bytes
+
+
+def inclusion(leaves: Iterable[bytes], index: int) -> Inclusion:
+    """The path of a leaf with the tree's size and root."""
+    rest, size = iter(leaves), 0
+    subtrees: list[bytes] = []
+    beside: list[bytes] = []
+    while hashes := leaf_hashes(islice(rest, _SUBTREE)):
+        if 0 <= index - size < len(hashes):
+            beside = hashes
+        subtrees.append(fold(hashes))
+        size += len(hashes)
+    if not beside:
+        raise IndexError(f"there is no leaf {index} in a tree of {size}")
+    path = _path(beside, index % _SUBTREE) + _path(subtrees, index // _SUBTREE)
+    return Inclusion(index, size, path, fold(subtrees))
+
+
+def _path(level: Sequence[bytes], index: int) -> list[bytes]:
     path: list[bytes] = []
     while len(level) > 1:
         sibling = index ^ 1

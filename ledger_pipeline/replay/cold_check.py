@@ -49,7 +49,7 @@ def _groups(weeks: Iterable[RolledWeekRow]) -> Iterator[list[RolledWeekRow]]:
 
 
 class AskedWeeks(NamedTuple):
-    """Weeks that are being hashed, and under which name what is found is written; None: a run before this one did it."""
+    """Weeks that are being hashed, and under which name what is found is written; None: by a run before this one."""
 
     weeks: list[RolledWeekRow]
     name: Path

@@ -1,8 +1,8 @@
 """What a verification that was broken off had found of cold weeks, kept in a folder for one that goes on from there.
 
 Only cold weeks are kept, whose events can't change without their files' SHA-256: whoever goes on hashes the bytes of
-the files again, which takes a thirtieth of the time that their events take. All else is checked anew: hot events, heads,
-chains from week to week, checkpoints, tree, notes. See docs/proof.md.
+the files again, which takes a thirtieth of the time that their events take. All else is checked anew: hot events,
+heads, chains from week to week, checkpoints, tree, notes. See docs/proof.md.
 """
 
 import json
@@ -50,7 +50,7 @@ class KeptWork:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def has(self, cold_dir: Path, weeks: Sequence[RolledWeekRow], name: Path) -> bool:
-        """Whether these weeks were found as recorded, and their files, and what was found, are byte for byte the same."""
+        """Whether these weeks were found as recorded, and their files and what was found are byte for byte the same."""
         kept = self._hashed.get(name.name)
         if kept is None or kept["weeks"] != _described(weeks) or kept["checked"] != _CHECKED:
             return False

@@ -62,7 +62,7 @@ def test_only_marts_of_this_ledger_say_what_they_hold(
         published_position(connection, settings)
 
 
-@pytest.mark.mission("A15")
+@pytest.mark.mission("C1")
 def test_the_audit_log_says_where_the_proof_of_an_event_begins(
     connection: Connection, settings: Settings, book: PriceBook, now: datetime
 ) -> None:

@@ -1,4 +1,4 @@
-"""A verification that was broken off goes on where it was, and trusts of what it had found only what can't have changed."""
+"""A verification that was broken off goes on, and trusts of what it had found only what can't have changed unseen."""
 
 import os
 from collections.abc import Iterator

@@ -19,7 +19,7 @@ from ledger_pipeline.cold.notes import _write, sign_tree
 from ledger_pipeline.cold.signed_note import Signer
 from ledger_pipeline.cold.signing_key import signing_key
 from ledger_pipeline.cold.tree import read_tree
-from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_COLUMNS, EVENT_TYPES, typed_columns
+from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_COLUMNS, EVENT_TYPES, typed_columns, versions_of
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.hot.database import connect
 from ledger_pipeline.replay.note_check import KeptNotes
@@ -487,8 +487,13 @@ def test_whoever_has_the_key_can_sign_another_past(ledger: NotedLedger, tmp_path
 
 def test_the_auditors_program_has_the_catalogues_columns() -> None:
     assert list(ENVELOPE) == verify_ledger.ENVELOPE
-    assert {name: str(kind.profile) for name, kind in EVENT_TYPES.items()} == verify_ledger.PROFILES
-    own = {name: [typed.name for typed in typed_columns(kind)] for name, kind in EVENT_TYPES.items()}
-    assert own == verify_ledger.OWN_COLUMNS
+    catalogue = {
+        name: {
+            str(version): verify_ledger.Layout(str(kind.profile), [typed.name for typed in typed_columns(kind)])
+            for version, kind in versions_of(name).items()
+        }
+        for name in EVENT_TYPES
+    }
+    assert catalogue == verify_ledger.LAYOUTS
     times = {name for name, kind in EVENT_COLUMNS.items() if kind is ColumnKind.TIMESTAMP}
     assert times == verify_ledger.TIMES

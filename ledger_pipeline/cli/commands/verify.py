@@ -76,6 +76,7 @@ def _kept(folder: Path, *, resume: bool) -> "Generator[KeptWork | None]":
 
     with ExitStack() as held:
         try:
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             held.enter_context(only_one(folder.with_suffix(".lock"), "resume: another verification is running; wait"))
         except InvalidInput:
             if resume:
