@@ -1,9 +1,9 @@
 """The Merkle tree of RFC 6962, section 2.1: its hash, streamed, and its proofs, of which RFC 9162 says how to check."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
-from typing import NamedTuple
 
 _SUBTREE = 4096
 """Leaves that are folded at once; a power of two, so that what is folded is a node of the whole tree."""
@@ -78,7 +78,8 @@ def inclusion_path(leaves: Iterable[bytes], index: int) -> list[bytes]:
     return inclusion(leaves, index).path
 
 
-class Inclusion(NamedTuple):
+@dataclass(frozen=True)
+class Inclusion:
     """The place of a leaf in a tree, and the hashes that lead from it to the root."""
 
     index: int

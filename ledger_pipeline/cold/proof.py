@@ -163,13 +163,17 @@ def _batch_of(tree: list[TreeLeaf], event: _Found) -> tuple[int, Batch]:
     )
 
 
+def _root_from(event: _Found, place: Inclusion) -> bytes | None:
+    return root_of_inclusion(event.leaf, place.index, place.size, place.path)
+
+
 def _refuse_contradiction(
     event: _Found, batch: Batch, in_batch: Inclusion, leaf: TreeLeaf, in_tree: Inclusion, note: Note
 ) -> None:
     """Gives no proof that would not be one."""
     if leaf_of(event.canonical_text) != event.leaf:
         what = "its columns do not give its leaf"
-    elif in_batch.size != batch.events or root_of_inclusion(event.leaf, *in_batch[:3]) != batch.root:
+    elif in_batch.size != batch.events or _root_from(event, in_batch) != batch.root:
         what = f"batch {batch.n} has other events than when it was closed"
     elif leaf_of(leaf.canonical_text) != leaf.leaf:
         what = f"leaf {leaf.place} of the tree was changed"

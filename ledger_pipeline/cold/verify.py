@@ -192,9 +192,9 @@ def check_chain(path: Path, batch: pa.RecordBatch, leaves: list[bytes], before: 
     in_order = pc.if_else(goes_on, pc.equal(sequences[1:], pc.add(sequences[:-1], 1)), pc.greater(ids[1:], ids[:-1]))
     if (place := pc.index(in_order.fill_null(fill_value=False), value=False).as_py()) >= 0:
         raise ColdStoreDamaged(_bad_row(path, batch, place, "is out of order"))
+    if (place := pc.index(batch.column("hash").is_null(), value=True).as_py()) >= 0:
+        raise ColdStoreDamaged(_bad_row(path, batch, place, "has no hash"))
     hashes: list[bytes] = batch.column("hash").to_pylist()
-    if None in hashes:
-        raise ColdStoreDamaged(_bad_row(path, batch, hashes.index(None), "has no hash"))
     starts: list[int] = pc.indices_nonzero(pc.invert(goes_on)).to_pylist()
     previous = [before.hash, *hashes[:-1]]
     for place in starts:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,6 +60,8 @@ class AskedWeeks(NamedTuple):
 def ask_cold(work: Work, hashers: Hashers, cold_dir: Path, weeks: Iterable[RolledWeekRow]) -> list[AskedWeeks]:
     """Has the weeks hashed, the largest first: so the last processes to end end at about the same time."""
 
+    kept = work.kept
+
     def ask(group: list[RolledWeekRow]) -> AskedWeeks:
         name = work.folder / f"cold-{group[0].week}"
         if kept is not None and kept.has(cold_dir, group, name):
@@ -66,10 +69,8 @@ def ask_cold(work: Work, hashers: Hashers, cold_dir: Path, weeks: Iterable[Rolle
         weeks = [SoundWeek(week.week, week.events, week.root or b"", week.files) for week in group]
         sound = hashers.read_weeks(cold_dir, weeks, name)
         if kept is not None:
-            sound.add_done_callback(lambda done: _keep(kept, group, name, done))
+            sound.add_done_callback(partial(_keep, kept, group, name))
         return AskedWeeks(group, name, sound)
-
-    kept = work.kept
 
     return [ask(group) for group in sorted(_groups(weeks), key=lambda group: -sum(week.events for week in group))]
 

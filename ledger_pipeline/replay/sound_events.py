@@ -17,7 +17,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import pyarrow as pa
-import pyarrow.ipc
+import pyarrow.ipc  # pyright: ignore[reportUnusedImport]  used as pa.ipc
 
 from ledger_pipeline.cold.foreign_columns import hot_foreign_expression
 from ledger_pipeline.cold.leaf_sql import hot_leaf_expression

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
-import pyarrow.ipc
+import pyarrow.ipc  # pyright: ignore[reportUnusedImport]  used as pa.ipc
 
 from ledger_pipeline.replay.kept_work import KeptWork
 from ledger_pipeline.replay.sound_events import feed_file, segments_file
