@@ -98,9 +98,13 @@ def ask_hot(connection: Connection, work: Work, hashers: Hashers) -> list[AskedW
     tables = connection.execute(cast("LiteralString", (_SQL / "hot_tables.sql").read_text())).fetchall()
     # The planner takes hashing an event for as cheap as any other expression, and sending the hash for expensive.
     connection.execute("SELECT set_config('parallel_tuple_cost', '0', true)")
+    by_week = {
+        week: {_EVENT_TYPES[row["table_name"]]: row["bytes"] for row in of_week}
+        for week, of_week in groupby(tables, itemgetter("week"))
+    }
     asked: list[AskedWeek] = []
-    for week, of_week in groupby(tables, itemgetter("week")):
-        sizes = {_EVENT_TYPES[row["table_name"]]: row["bytes"] for row in of_week}
+    # The largest first: what is left to hash when the last one is copied is little.
+    for week, sizes in sorted(by_week.items(), key=lambda sized: -sum(sized[1].values())):
         names = [work.folder / f"hot-{week}-{nth}" for nth in range(1 + sum(sizes.values()) // _PART_BYTES)]
         sound = _copy_out(connection, week, sizes, names)
         parts = [(name, hashers.read_hot_rows(_rows_file(name), week, name)) for name in names if sound]
