@@ -21,7 +21,7 @@ REBUILD := rebuild
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint ui notebook bench clean rebuild
+.PHONY: help setup demo test lint ui notebook bench spark clean rebuild
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,14 @@ notebook: setup ## open a notebook in the browser (NAME=cost or NAME=audit)
 bench: setup .venv-bench/.requirements ## measure append, replay, verify, roll and costing beside COPY and peers
 	@$(BIN)/python -m benchmarks.run
 
-clean: ## remove .venv/, .venv-bench/ and caches; never the ledger in data/
-	rm -rf $(VENV) .venv-bench build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+.venv-spark/.requirements: ledger_pipeline_tests/spark/requirements.lock $(VENV)/.place
+	@echo 'Building .venv-spark/: half a gigabyte …'
+	@$(BIN)/python -m venv --clear .venv-spark
+	@.venv-spark/bin/python -m pip install --quiet --require-hashes -r ledger_pipeline_tests/spark/requirements.lock
+	@touch $@
+
+spark: .venv-spark/.requirements ## install Spark, so that its test is not skipped (Java 17 or newer)
+
+clean: ## remove .venv/, .venv-bench/, .venv-spark/ and caches; never the ledger in data/
+	rm -rf $(VENV) .venv-bench .venv-spark build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find ledger_pipeline ledger_pipeline_tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

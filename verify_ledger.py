@@ -20,7 +20,7 @@ import binascii
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import pairwise
@@ -111,6 +111,10 @@ WEEK = (
     *("week", "fencing_token", "instance_id", "events", "first_epoch", "first_tx", "last_epoch", "last_tx"),
     *("checkpoint", "hot_root", "root", "bytes", "schema_version"),
     *("sealed_at", "written_at", "verified_at", "committed_at"),
+)
+REMOVAL = (
+    *("week", "events", "root", "executions", "segments_hash", "costs_hash", "retention_days"),
+    *("removed_at", "removed_by", "removed_login", "reason"),
 )
 FILE = ("name", "sha256", "bytes", "events", "first_execution_id", "last_execution_id")
 """What the canonical text of a leaf of the tree holds after its kind and version; a week's goes on with its files."""
@@ -265,6 +269,7 @@ class Found:
     events: int = 0
     executions: int = 0
     weeks: int = 0
+    removed: list[str] = field(default_factory=list[str])
     batches: int = 0
     open_batches: int = 0
     leaves: int = 0
@@ -392,10 +397,11 @@ BATCH = "SELECT leaf FROM feed WHERE epoch = ? AND tx >= ? AND tx < ? ORDER BY t
 class ColdEvents:
     """Re-hashes the events of weeks, oldest first, and follows the chain of each execution."""
 
-    def __init__(self, cold: Path, found: Found) -> None:
+    def __init__(self, cold: Path, found: Found, removed: Collection[str] = ()) -> None:
         self._cold = cold
         self._found = found
-        self._heads: dict[str, tuple[int, bytes]] = {}
+        self._removed = sorted(removed)
+        self._heads: dict[str, tuple[int, bytes, str]] = {}
         self._bad: set[str] = set()
         # One thread: with more, rows come in any order.
         self._database = duckdb.connect(config={"threads": 1})
@@ -439,7 +445,7 @@ class ColdEvents:
             previous = ("", 0)
             while rows := cursor.fetchmany(5_000):
                 for row in rows:
-                    previous = self._check_event(str(name), previous, *row)
+                    previous = self._check_event(str(name), week, previous, *row)
                     leaves.append(row[3])
             self._database.execute(FEED, {"file": str(path)})
         except duckdb.Error as error:
@@ -453,6 +459,7 @@ class ColdEvents:
     def _check_event(
         self,
         file: str,
+        week: str,
         previous: tuple[str, int],
         event_id: str,
         execution_id: str,
@@ -462,23 +469,25 @@ class ColdEvents:
         in_place: bool | None,
         canonical_text: str | None,
     ) -> tuple[str, int]:
-        last, link = self._heads.get(execution_id, (0, GENESIS))
+        last, link, last_week = self._heads.get(execution_id, (0, GENESIS, ""))
+        # What lay between was removed under retention: a signed leaf says so.
+        resumed = sequence > last + 1 and any(last_week < removed < week for removed in self._removed)
         if canonical_text is None or sha256(canonical_text.encode()).digest() != leaf:
             what = "its columns do not give its leaf: it was changed"
         elif not in_place:
             what = "has a value that is not of its type, week or file"
         elif (execution_id, sequence) <= previous:
             what = "is out of order"
-        elif sequence != last + 1:
+        elif sequence != last + 1 and not resumed:
             what = f"follows on sequence {last}: an event is missing, or stored twice"
-        elif sha256(link + leaf).digest() != chained:
+        elif not resumed and sha256(link + leaf).digest() != chained:
             what = "its hash does not follow from the event before it"
         else:
             what = ""
         if what and execution_id not in self._bad:
             self._bad.add(execution_id)
             self._say(f"event {event_id} (execution {execution_id}, sequence {sequence}, file {file}): {what}")
-        self._heads[execution_id] = (sequence, chained)
+        self._heads[execution_id] = (sequence, chained, week)
         return execution_id, sequence
 
     def check_batch(self, batch: dict[str, str]) -> None:
@@ -519,9 +528,21 @@ def audit(cold: Path, notes: Path, keys: Sequence[Key]) -> Found:
     """Checks notes, tree, files, events, chains and batches."""
     found = Found()
     texts, heads = read_tree(notes, keys, found)
-    events = ColdEvents(cold, found)
+    removals = {removal["week"]: removal for removal, _ in of_kind(texts, "removal", REMOVAL)}
+    events = ColdEvents(cold, found, removals)
     for week, files in sorted(of_kind(texts, "week", WEEK), key=lambda row: row[0]["week"]):
-        events.check_week(week, files)
+        removal = removals.get(week["week"])
+        if removal is None:
+            events.check_week(week, files)
+        elif (removal["events"], removal["root"]) != (week["events"], week["root"]):
+            found.problems.append(
+                f"week {week['week']}: was removed with another count or root than it was rolled with"
+            )
+        else:
+            found.removed.append(
+                f"week {week['week']}: {week['events']} events were removed under retention by {removal['removed_by']}:"
+                f" {removal['reason']}"
+            )
     batches = [batch for batch, _ in of_kind(texts, "checkpoint", CHECKPOINT)]
     for before, batch in pairwise(batches):
         if batch["epoch"] == before["epoch"] and batch["first_tx"] != before["end_tx"]:
@@ -633,6 +654,8 @@ def _run_audit(cold: Path, notes: Path, given: Sequence[str]) -> int:
     found = audit(cold, notes, known_keys(given, beside))
     for problem in found.problems:
         print(f"bad: {problem}")
+    for removed in found.removed:
+        print(removed)
     print(f"{found.notes} notes sign a tree of {found.leaves} leaves")
     print(f"{found.events} events of {found.executions} executions re-hashed, in {found.weeks} rolled weeks")
     print(f"{found.batches} batches checked; {found.open_batches} not, as events of theirs are not in these files")

@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import append, pricing, replay, roll, single, verify
+from benchmarks import append, cold, pricing, replay, roll, single, verify
 from benchmarks.result import print_table
 
 
@@ -14,6 +14,7 @@ def main() -> int:
         ("single appends", single.run, "× eventsourcing"),
         ("replay", replay.run, "× baseline"),
         ("roll", roll.run, "× COPY"),
+        ("cold", cold.run, "× baseline"),
         ("verify", verify.run, "× aim"),
         ("costing", pricing.run, "× loop"),
     ):

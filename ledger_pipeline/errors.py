@@ -168,10 +168,22 @@ class ColdStoreDamaged(LedgerError):
     code = "cold_store_damaged"
 
 
+class EventsRemoved(LedgerError):
+    """Events that were removed under retention: they are gone, and no answer is given without them."""
+
+    code = "events_removed"
+
+
 class ColdStoreUnreachable(LedgerError):
-    """The cold store's folder isn't there, or this program may not read it: nothing is known of its files."""
+    """The cold store isn't there or doesn't answer, or this program may not read it: nothing is known of its files."""
 
     code = "cold_store_unreachable"
+
+
+class ColdStoreUnwritable(LedgerError):
+    """The cold store takes no file: full, missing, not ours to write, or another one has the file's name."""
+
+    code = "cold_store_unwritable"
 
 
 class NotesContradicted(LedgerError):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ledger_pipeline.cold.notes import Note
     from ledger_pipeline.cold.proof import Proof
     from ledger_pipeline.cold.prune import Pruned
+    from ledger_pipeline.cold.retention import Removable, RemovedWeek
     from ledger_pipeline.cold.signed_note import VerifierKey
     from ledger_pipeline.events.state import ExecutionState
     from ledger_pipeline.hot.directory import People
@@ -353,15 +354,25 @@ class Ledger:
 
         return connect_readonly(self.settings)
 
-    def export_jsonl(self, out: BinaryIO, execution_id: UUID | None = None, progress: Progress | None = None) -> int:
-        """Writes the events of the ledger, or of one execution, in the interchange format; answers how many."""
+    def export_jsonl(
+        self,
+        out: BinaryIO,
+        execution_id: UUID | None = None,
+        progress: Progress | None = None,
+        *,
+        but_removed: bool = False,
+    ) -> int:
+        """Writes the events of the ledger, or of one execution, in the interchange format; answers how many.
+
+        Raises EventsRemoved when some were removed under retention, unless all `but_removed` ones are wanted.
+        """
         from ledger_pipeline.cold.reader import scan_events
         from ledger_pipeline.ingest.jsonl import export_jsonl, export_rows
 
         if execution_id is not None:
             return export_rows(self.events(execution_id), out)
         with self._session() as reading:
-            return export_jsonl(scan_events(reading, self.settings.cold_dir), out, progress)
+            return export_jsonl(scan_events(reading, self.settings.cold_dir, but_removed=but_removed), out, progress)
 
     # Ways in ------------------------------------------------------------------------------------------------------
 
@@ -502,6 +513,53 @@ class Ledger:
 
         with connect(self.url, autocommit=True) as working:
             return build(working, self.settings, now, progress=progress, full=full)
+
+    def removable_weeks(self, now: datetime, days: int | None = None) -> "list[Removable]":
+        """The weeks past retention, with what stands against their removal; see `cold.retention`."""
+        from ledger_pipeline.cold.retention import removable_weeks
+
+        with self._session() as reading:
+            return removable_weeks(reading, self.settings.cold_dir, now, self._retention_days(days))
+
+    def remove_weeks(
+        self,
+        now: datetime,
+        days: int | None = None,
+        *,
+        operator: str,
+        reason: str,
+        progress: Callable[..., None] | None = None,
+    ) -> "list[RemovedWeek]":
+        """Removes the weeks past retention that nothing holds, for good; see `cold.retention`.
+
+        Days: those of the setting; raises InvalidInput when neither says how many, or without current marts.
+        """
+        from ledger_pipeline.cold.retention import remove_weeks
+        from ledger_pipeline.marts.coverage import published_position
+        from ledger_pipeline.marts.ledger_source import publish_lock
+        from ledger_pipeline.marts.retained_costs import costs_by_week
+
+        wanted = self._retention_days(days)
+        with connect(self.url, autocommit=True) as working, publish_lock(working):
+            held = published_position(working, self.settings)
+            with costs_by_week(self.settings) as costs_of:
+                return remove_weeks(
+                    working,
+                    self.settings,
+                    held,
+                    costs_of,
+                    now,
+                    wanted,
+                    operator=operator,
+                    reason=reason,
+                    progress=progress,
+                )
+
+    def _retention_days(self, days: int | None) -> int:
+        wanted = self.settings.retention_days if days is None else days
+        if wanted is None:
+            raise InvalidInput("retention is off: set LEDGER_RETENTION_DAYS, or say after how many days")
+        return wanted
 
     def prune(
         self,

@@ -1,26 +1,71 @@
 """Every setting of the ledger: an environment variable `LEDGER_…` each, read once, at the edge."""
 
+import re
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledger_pipeline.errors import InvalidInput
 
+_BUCKET_URL = re.compile(r"s3://(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9])(?P<prefix>(/[^/?#@\s]+)*)/?")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A cold store in object storage: the keys of a bucket below a prefix, which is empty or ends in no slash.
+
+    Files are read from copies on this machine, in the folder `copies`.
+    """
+
+    name: str
+    prefix: str
+    copies: Path
+
+    @classmethod
+    def parse(cls, url: str, copies: Path) -> Self:
+        """Raises ValueError for what isn't `s3://bucket/prefix`."""
+        match = _BUCKET_URL.fullmatch(url)
+        if match is None or {".", ".."} & set(match["prefix"].split("/")):
+            raise ValueError("must be a folder or s3://bucket/prefix; credentials come from AWS's own variables")
+        return cls(match["name"], match["prefix"].strip("/"), copies)
+
+    def key(self, name: str) -> str:
+        """The key of a file that is named below the cold store's root."""
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    def __str__(self) -> str:
+        return f"s3://{self.name}/{self.prefix}".rstrip("/")
+
+
+ColdStore = Path | Bucket
+"""Where cold files are: a folder, or object storage."""
+
+
+def cold_store_at(place: str, copies: Path) -> ColdStore:
+    """The folder or bucket that a setting names; raises ValueError for another kind of URL."""
+    return Bucket.parse(place, copies) if "://" in place else Path(place).expanduser().absolute()
+
 
 class Settings(BaseSettings):
     """The ledger's configuration, a field a setting; `Settings.read()` reads the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="LEDGER_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LEDGER_", frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path("data"), description="Folder of everything the ledger keeps on this machine.")
     database_url: SecretStr | None = Field(
         default=None,
         description="libpq URL of a PostgreSQL server, 15 or newer; unset: the embedded server under the home.",
     )
-    cold_url: str | None = Field(default=None, description="Folder of the cold store; unset: `cold/` under the home.")
+    cold_url: str | None = Field(
+        default=None,
+        description="The cold store: a folder, or `s3://bucket/prefix`; unset: `cold/` under the home.",
+    )
     hot_days: Annotated[int, Field(ge=1)] = Field(
         default=90, description="Days that events stay hot: a week rolls once its last instant is this old."
     )
@@ -28,6 +73,15 @@ class Settings(BaseSettings):
         default=None,
         description="Days after which the daily job prunes an ended execution whose events are all cold, counted like "
         "`LEDGER_HOT_DAYS`; unset: never. Its events stay.",
+    )
+    retention_days: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Days after which a week in the cold store may be removed, counted like `LEDGER_HOT_DAYS`; unset: "
+        "it is kept for ever. Nothing goes by this alone: `ledger-pipeline retention remove` removes.",
+    )
+    retention_removes: bool = Field(
+        default=False,
+        description="Whether the daily job removes what is past `LEDGER_RETENTION_DAYS`, rather than only tell of it.",
     )
     snapshot_every: Annotated[int, Field(ge=1)] = Field(
         default=10, description="Events of an execution between two state snapshots."
@@ -58,6 +112,13 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
 
+    @field_validator("cold_url")
+    @classmethod
+    def _known_place(cls, value: str | None) -> str | None:
+        if value is not None:
+            cold_store_at(value, Path())
+        return value
+
     @classmethod
     def read(cls) -> "Settings":
         """The settings of this process's environment; raises InvalidInput that names the variable."""
@@ -66,12 +127,13 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = "LEDGER_" + str(first["loc"][0]).upper()
-            raise InvalidInput(f"{name}: {first['msg']} (got {first['input']!r})") from None
+            given = re.sub(r"//[^/]*@", "//…@", repr(first["input"]))  # what stands there in a URL is a password
+            raise InvalidInput(f"{name}: {first['msg']} (got {given})") from None
 
     @property
-    def cold_dir(self) -> Path:
-        """Folder of the cold store's Parquet files."""
-        return Path(self.cold_url).expanduser().absolute() if self.cold_url else self.home / "cold"
+    def cold_dir(self) -> ColdStore:
+        """Where the cold store's Parquet files are."""
+        return cold_store_at(self.cold_url, self.home / "cache" / "cold") if self.cold_url else self.home / "cold"
 
     @property
     def notes_folder(self) -> Path:

@@ -17,7 +17,12 @@ from ledger_pipeline.hot.server import running_server
 from ledger_pipeline.ledger import set_up
 from ledger_pipeline.settings import Settings
 
-pytest_plugins = ["pytester", "ledger_pipeline_tests.mission_report", "ledger_pipeline_tests.browser"]
+pytest_plugins = [
+    "pytester",
+    "ledger_pipeline_tests.mission_report",
+    "ledger_pipeline_tests.browser",
+    "ledger_pipeline_tests.object_storage",
+]
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

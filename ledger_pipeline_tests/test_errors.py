@@ -9,6 +9,12 @@ import ledger_pipeline
 from ledger_pipeline import errors
 
 CODES = {
+    errors.InvalidInput: "invalid_input",
+    errors.InvalidTime: "invalid_time",
+    errors.FaultyInput: "faulty_input",
+    errors.AppendRefused: "append_refused",
+    errors.SchemaMismatch: "schema_mismatch",
+    errors.EpochMismatch: "epoch_mismatch",
     errors.InvalidTemplate: "invalid_template",
     errors.InvalidDefinition: "invalid_definition",
     errors.SchemaViolation: "schema_violation",

@@ -32,7 +32,7 @@ def make(folder: Path, *arguments: str, **variables: str) -> "subprocess.Complet
 def test_make_alone_lists_the_targets(clone: Path) -> None:
     listed = make(clone)
     assert listed.returncode == 0
-    for target in ("setup", "demo", "test", "lint", "ui", "bench", "clean"):
+    for target in ("setup", "demo", "test", "lint", "ui", "bench", "spark", "clean"):
         assert f"make {target} " in listed.stdout
 
 

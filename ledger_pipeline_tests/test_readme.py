@@ -85,8 +85,12 @@ def test_the_table_of_settings_is_current() -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    peers = (ROOT / "benchmarks" / "requirements.in").read_text(encoding="utf-8").split()
-    needed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"], *peers]
+    apart = [
+        requirement
+        for folder in ("benchmarks", "ledger_pipeline_tests/spark")
+        for requirement in (ROOT / folder / "requirements.in").read_text(encoding="utf-8").split()
+    ]
+    needed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"], *apart]
     names = {re.split(r"[\[<>=~! ]", requirement)[0] for requirement in needed}
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| ([a-z0-9-]+) \| \S", page, re.MULTILINE)) - {"package"} == names

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +23,7 @@ from ledger_pipeline.events.columns import MAX_TOKENS, MAX_USD
 from ledger_pipeline.events.enums import BudgetUnit, ExecutionKind, OperatorKind
 from ledger_pipeline.hot.append import append
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.settings import ColdStore
 
 CONSUMER = "budgets"
 """The name of the cursor, and of who records breaches."""
@@ -54,7 +54,7 @@ class _Known:
     since: datetime
 
 
-def judge(connection: Connection, cold_dir: Path) -> Judged:
+def judge(connection: Connection, cold_dir: ColdStore) -> Judged:
     """Counts what was used since the last time, over hot and cold events, and records the breaches.
 
     A budget that is new begins with the period in which it was made. One whose limit was changed counts anew from the
@@ -105,7 +105,7 @@ def _known(connection: Connection) -> list[_Known]:
     return known
 
 
-def _take(connection: Connection, cold_dir: Path, feed: Feed, known: Sequence[_Known]) -> list[Breach]:
+def _take(connection: Connection, cold_dir: ColdStore, feed: Feed, known: Sequence[_Known]) -> list[Breach]:
     """Counts a part of the feed; answers the breaches that were not recorded before."""
 
     def calls(since: datetime) -> Any:

@@ -41,10 +41,11 @@ class CostLine:
 
 
 def cost_report(marts: duckdb.DuckDBPyConnection, by: Sequence[str]) -> list[CostLine]:
-    """The costs by these dimensions, in their order."""
+    """The costs by these dimensions, in their order; those of weeks that were removed under retention as well."""
     columns = [DIMENSIONS[name] for name in by]
     keys = ", ".join(columns)
-    lines = marts.table("marts.cost_daily").aggregate(f"{keys}, {_MEASURES}", keys).order(keys).fetchall()
+    spent = marts.sql("FROM marts.cost_daily UNION ALL BY NAME SELECT * EXCLUDE (week) FROM marts.removed_costs")
+    lines = spent.aggregate(f"{keys}, {_MEASURES}", keys).order(keys).fetchall()
     return [CostLine(line[: len(by)], *line[len(by) :]) for line in lines]
 
 

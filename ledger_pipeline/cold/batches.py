@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, LiteralString, NamedTuple
 
@@ -15,6 +14,7 @@ from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
 from ledger_pipeline.cold.tree import Batch
 from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.settings import ColdStore
 
 _ROWS = 10_000
 _LEAVES = pa.schema(
@@ -93,7 +93,7 @@ def batch_leaves() -> Generator[BatchLeaves]:
 class BatchReader:
     """Reads batches; made inside an `open_read`, in which `hot_…` is asked, before what reads the cold part follows."""
 
-    def __init__(self, connection: Connection, cold_dir: Path) -> None:
+    def __init__(self, connection: Connection, cold_dir: ColdStore) -> None:
         self._connection = connection
         self._cold_dir = cold_dir
         self._weeks = committed_weeks(connection)
@@ -125,7 +125,7 @@ class BatchReader:
         files = [
             str(check_file(self._cold_dir, file))
             for week in self._weeks
-            if _overlaps(week, batch)
+            if overlaps(week, batch)
             for file in week.files
         ]
         if not files:
@@ -137,5 +137,6 @@ class BatchReader:
                 yield from rows
 
 
-def _overlaps(week: RolledWeekRow, batch: Batch) -> bool:
+def overlaps(week: RolledWeekRow, batch: Batch) -> bool:
+    """Whether a week may hold events of a batch."""
     return week.last >= (batch.epoch, batch.first_tx) and week.first < (batch.epoch, batch.end_tx)

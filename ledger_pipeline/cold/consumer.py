@@ -7,7 +7,6 @@ import logging
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from uuid import UUID
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from ledger_pipeline.cold.sessions import sole
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.events.catalogue import EVENT_TYPES
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.settings import ColdStore
 
 logger = logging.getLogger(__name__)
 _FIRST_LOCK = 1 << 20
@@ -83,7 +83,7 @@ class Delivery:
 @contextmanager
 def deliver(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     consumer: str | None = None,
     *,
     after: Position | None = None,
@@ -147,7 +147,7 @@ def _wanted(consumer: str | None, after: object, event_types: Collection[str] | 
     return Wanted(tuple(name for name in EVENT_TYPES if name in event_types))
 
 
-def _read(connection: Connection, cold_dir: Path, after: Position | None, batch_rows: int, wanted: Wanted) -> Feed:
+def _read(connection: Connection, cold_dir: ColdStore, after: Position | None, batch_rows: int, wanted: Wanted) -> Feed:
     if holding_back(connection) and (warning := feed_status(connection).warning):
         logger.warning(warning)
     return read_feed(connection, cold_dir, after, batch_rows, wanted=wanted)

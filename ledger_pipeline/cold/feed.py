@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from uuid import UUID
 
 import duckdb
@@ -24,11 +23,12 @@ from ledger_pipeline.cold.hot_rows import hot_rows
 from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
 from ledger_pipeline.cold.reader import open_read, read_file
 from ledger_pipeline.cold.spool import Spool
-from ledger_pipeline.errors import EpochMismatch
+from ledger_pipeline.errors import EpochMismatch, LedgerError
 from ledger_pipeline.events.catalogue import EVENT_TYPES
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.events.upcasters import upcast_batch
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.settings import ColdStore
 
 _BATCH_ROWS = 65_536
 _SORT_MEMORY = "1GB"
@@ -50,13 +50,19 @@ class Position:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which events a reader wants: those of some types, by default all, and of the ledger's weeks from one on."""
+    """Which events a reader wants: those of some types, by default all, and of the ledger's weeks from one on.
+
+    `but_removed`: without those that were removed under retention; else a read that would reach them is an error.
+    """
 
     event_types: tuple[str, ...] = tuple(EVENT_TYPES)
     first_week: date | None = None
+    but_removed: bool = False
 
     def has(self, week: RolledWeekRow) -> bool:
         """Whether a rolled week may have such events."""
+        if self.but_removed and week.removal is not None:
+            return False
         return self.first_week is None or week.week >= self.first_week
 
     def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -76,7 +82,7 @@ class Feed:
 
 def read_feed(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     after: Position | None = None,
     batch_rows: int = _BATCH_ROWS,
     *,
@@ -89,7 +95,7 @@ def read_feed(
     Batches have `ARROW_SCHEMA` and come in the order of (epoch, tx, execution id, sequence), which respects every
     execution's sequence; `ordered=False` gives the same events sooner, in any order. `wanted` gives some of them only,
     `until`, a position where a reader has stood, those up to it. Raises EpochMismatch when the cursor lies beyond this
-    ledger's end, and ColdStoreDamaged for a file that is missing or altered.
+    ledger's end, ColdStoreDamaged for a file that is missing or altered, and EventsRemoved for a week that is gone.
     """
     start, wanted = after or Position(0, 0), wanted or Wanted()
     spool = Spool()
@@ -107,13 +113,15 @@ def read_feed(
                 )
             end = end if until is None else min(until, end)
             cold = [week for week in committed_weeks(connection) if _overlaps(week, start, end) and wanted.has(week)]
+            for week in cold:
+                _ = week.files  # of a removed week an error, before anything is read
             _spool_hot_rows(connection, spool, start, end, wanted)
     except BaseException:
         spool.close()
         raise
     batches = _from_both(cold, cold_dir, spool, start, end, wanted, batch_rows)
     in_order = _in_order(batches, batch_rows) if ordered else batches
-    return Feed(map(upcast_batch, in_order), end)
+    return Feed(map(upcast_batch, _once_judged(cold, cold_dir, spool, in_order)), end)
 
 
 _EPOCHS_END = """
@@ -133,7 +141,7 @@ _EPOCHS_END_COLD = """
 """
 
 
-def refuse_beyond_epoch(connection: Connection, cold_dir: Path, place: Position) -> None:
+def refuse_beyond_epoch(connection: Connection, cold_dir: ColdStore, place: Position) -> None:
     """Raises EpochMismatch for a place in an epoch that is over, beyond the end that the epoch has here.
 
     Whoever stands there has read events that are gone: the ledger was restored from a copy that had not got them yet.
@@ -211,29 +219,38 @@ def _between(start: Position, end: Position) -> sql.Composable:
     return sql.SQL("({})").format(sql.SQL(" OR ").join(ranges))
 
 
+def _once_judged(
+    cold: list[RolledWeekRow], cold_dir: ColdStore, spool: Spool, batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """The batches, after every file was judged: a partial answer would be consumed.
+
+    Not within what sorts them, which would make one of its own errors of what is wrong with a file.
+    """
+    with spool:
+        for week in cold:
+            for file in week.files:
+                check_file(cold_dir, file)
+        yield from batches
+
+
 def _from_both(
     cold: list[RolledWeekRow],
-    cold_dir: Path,
+    cold_dir: ColdStore,
     spool: Spool,
     start: Position,
     end: Position,
     wanted: Wanted,
     batch_rows: int,
 ) -> Iterator[pa.RecordBatch]:
-    with spool:
-        # Every file is judged before the first event is given: a partial answer would be consumed.
-        for week in cold:
-            for file in week.files:
-                check_file(cold_dir, file)
-        for week in cold:
-            whole = week.first > (start.epoch, start.tx) and week.last < (end.epoch, end.tx)
-            for file in week.files:
-                for batch in read_file(cold_dir, file, batch_rows):
-                    given = batch if whole else batch.filter(_is_between(batch, start, end))
-                    given = wanted.of(given)
-                    if given.num_rows:
-                        yield given
-        yield from spool.batches()
+    for week in cold:
+        whole = week.first > (start.epoch, start.tx) and week.last < (end.epoch, end.tx)
+        for file in week.files:
+            for batch in read_file(cold_dir, file, batch_rows):
+                given = batch if whole else batch.filter(_is_between(batch, start, end))
+                given = wanted.of(given)
+                if given.num_rows:
+                    yield given
+    yield from spool.batches()
 
 
 def _is_between(batch: pa.RecordBatch, start: Position, end: Position) -> pa.BooleanArray:
@@ -252,11 +269,25 @@ def _is_between(batch: pa.RecordBatch, start: Position, end: Position) -> pa.Boo
 
 def _in_order(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Sorted by DuckDB, which goes to disk when the events outgrow its memory."""
+    failures: list[LedgerError] = []
+
+    def told() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except LedgerError as error:
+            failures.append(error)
+            raise
+
     with (
         tempfile.TemporaryDirectory(prefix="ledger-feed-") as folder,
         duckdb.connect(config={"memory_limit": _SORT_MEMORY, "temp_directory": folder}) as database,
     ):
-        database.register("events", pa.RecordBatchReader.from_batches(ARROW_SCHEMA, batches))
+        database.register("events", pa.RecordBatchReader.from_batches(ARROW_SCHEMA, told()))
         ordered = database.sql("SELECT * FROM events ORDER BY epoch, tx, execution_id, sequence")
-        for batch in ordered.to_arrow_reader(batch_rows):
-            yield batch.cast(ARROW_SCHEMA)
+        try:
+            for batch in ordered.to_arrow_reader(batch_rows):
+                yield batch.cast(ARROW_SCHEMA)
+        except duckdb.Error:
+            if failures:  # which DuckDB has put into words of its own
+                raise failures[0] from None
+            raise

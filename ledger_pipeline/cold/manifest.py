@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
-from ledger_pipeline.errors import ColdStoreDamaged
+from ledger_pipeline.errors import ColdStoreDamaged, EventsRemoved
 from ledger_pipeline.events.schema import SCHEMA_VERSION
 from ledger_pipeline.hot.database import Connection
 
@@ -49,7 +49,10 @@ class ColdFile(StoredFile):
 
 @dataclass(frozen=True)
 class RolledWeekRow:
-    """A row of the manifest; bounds are feed positions (epoch, tx), inclusive."""
+    """A row of the manifest; bounds are feed positions (epoch, tx), inclusive.
+
+    `removal` says when, by whom and why the files were removed under retention; None while they are there.
+    """
 
     week: date
     state: WeekState
@@ -60,7 +63,13 @@ class RolledWeekRow:
     last: tuple[int, int]
     root: bytes | None
     bytes: int
-    files: tuple[ColdFile, ...]
+    named_files: tuple[ColdFile, ...]
+    removal: str | None = None
+
+    @property
+    def files(self) -> tuple[ColdFile, ...]:
+        """The files to read; raises EventsRemoved for a removed week, so that nobody reads past it unawares."""
+        return _unless_removed(self.week, self.removal, self.named_files)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -76,7 +85,8 @@ class RolledWeekRow:
             last=(row["last_epoch"], row["last_tx"]),
             root=row["root"],
             bytes=row["bytes"] or 0,
-            files=tuple(ColdFile.from_json(file) for file in row["files"] or ()),
+            named_files=tuple(ColdFile.from_json(file) for file in row["files"] or ()),
+            removal=row.get("removal"),
         )
 
 
@@ -85,7 +95,25 @@ class WeekFiles:
     """A committed week's files, to read events from."""
 
     week: date
-    files: tuple[StoredFile, ...]
+    named_files: tuple[StoredFile, ...]
+    removal: str | None = None
+
+    @property
+    def files(self) -> tuple[StoredFile, ...]:
+        """The files; raises EventsRemoved for a removed week."""
+        return _unless_removed(self.week, self.removal, self.named_files)
+
+
+_Files = TypeVar("_Files", bound=tuple[StoredFile, ...])
+
+
+def _unless_removed(week: date, removal: str | None, files: _Files) -> _Files:
+    if removal is not None:
+        # Of an execution the text names its events; of a whole week it begins with how it went.
+        raise EventsRemoved(
+            removal if removal.startswith("events ") else f"the events of the week {week} were {removal}"
+        )
+    return files
 
 
 def files_by_week(
@@ -94,12 +122,13 @@ def files_by_week(
     """The files of the committed weeks between two Mondays, both included, oldest first; any role may ask.
 
     They hold events of every drive: whoever reads them for one user leaves out what is not of the user's drives. Of one
-    execution: the files that may hold events of it, none unless the session may read it.
+    execution: the files that may hold events of it, none unless the session may read it; of removed weeks those that
+    held events of it.
     """
     rows = connection.execute("SELECT * FROM cold_files(%s, %s, %s)", (first, last, execution_id)).fetchall()
     for row in rows:
         _check_schema_version(row)
-    return [WeekFiles(row["week"], tuple(StoredFile(**file) for file in row["files"])) for row in rows]
+    return [WeekFiles(row["week"], tuple(StoredFile(**file) for file in row["files"]), row["removal"]) for row in rows]
 
 
 def committed_weeks(connection: Connection, first: date | None = None, last: date | None = None) -> list[RolledWeekRow]:
@@ -109,7 +138,7 @@ def committed_weeks(connection: Connection, first: date | None = None, last: dat
     """
     rows = connection.execute(
         """
-        SELECT * FROM archive_manifest
+        SELECT m.*, removal_text(r) AS removal FROM archive_manifest m LEFT JOIN removed_weeks r USING (week)
         WHERE state = 'committed' AND week BETWEEN coalesce(%s::date, '-infinity') AND coalesce(%s::date, 'infinity')
         ORDER BY week
         """,
@@ -120,7 +149,11 @@ def committed_weeks(connection: Connection, first: date | None = None, last: dat
 
 def week_row(connection: Connection, week: date) -> RolledWeekRow | None:
     """The manifest's row of one week, whatever its state."""
-    row = connection.execute("SELECT * FROM archive_manifest WHERE week = %s", (week,)).fetchone()
+    row = connection.execute(
+        "SELECT m.*, removal_text(r) AS removal FROM archive_manifest m LEFT JOIN removed_weeks r USING (week)"
+        " WHERE week = %s",
+        (week,),
+    ).fetchone()
     return None if row is None else RolledWeekRow.from_row(row)
 
 

@@ -1,7 +1,6 @@
 """Proof that an event was recorded: its path in its batch, the batch's path in the tree, and a note that signs that."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.tree import Batch, TreeLeaf, leaf_of, read_tree
 from ledger_pipeline.errors import InvalidInput, LedgerError, NotesContradicted, NotFound
 from ledger_pipeline.hot.database import Connection, translated
-from ledger_pipeline.settings import Settings
+from ledger_pipeline.settings import ColdStore, Settings
 
 FORMAT = "ledger-proof-1"
 
@@ -134,17 +133,18 @@ def prove(connection: Connection, settings: Settings, event_id: UUID) -> Proof:
     )
 
 
-def _find(connection: Connection, cold_dir: Path, event_id: UUID) -> _Found:
+def _find(connection: Connection, cold_dir: ColdStore, event_id: UUID) -> _Found:
     with open_read(connection):
         with connection.cursor(row_factory=tuple_row) as cursor:
             rows = cursor.execute(_HOT, (event_id,)).fetchall()
         weeks = [] if rows else committed_weeks(connection)
-    files = [str(check_file(cold_dir, file)) for week in weeks for file in week.files]
+    files = [str(check_file(cold_dir, file)) for week in weeks if week.removal is None for file in week.files]
     if files:
         with duckdb.connect() as database:
             rows = database.execute(_COLD, {"files": files, "event_id": str(event_id)}).fetchall()
     if not rows:
-        raise NotFound(f"event {event_id} does not exist")
+        removed = any(week.removal for week in weeks)
+        raise NotFound(f"event {event_id} does not exist" + (", or was removed under retention" if removed else ""))
     if len(rows) > 1:
         raise InvalidInput(
             f"event_id: {len(rows)} events have the id {event_id}, of executions {rows[0][0]}, {rows[1][0]}"

@@ -28,6 +28,7 @@ from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.settings import ColdStore
 
 _BATCH_ROWS = 65_536
 _PART_ROWS = 200
@@ -74,7 +75,7 @@ def open_read(connection: Connection) -> Generator[None]:
 
 def execution_events(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     execution_id: UUID,
     after: int = 0,
     upto: int | None = None,
@@ -99,7 +100,6 @@ def execution_events(
         if head is None:
             raise NotFound(f"execution {execution_id} does not exist")
         last: int = head["last_sequence"] if upto is None else min(upto, head["last_sequence"])
-        shapes = _Shapes(columns, of_type)
         # Literal weeks: the planner then looks at their leaves only.
         query = sql.SQL(
             """
@@ -121,8 +121,24 @@ def execution_events(
         if first_hot > after + 1:
             weeks = files_by_week(connection, head["first_week"], head["last_week"], execution_id)
             cold = [file for week in weeks for file in week.files]
+    if after and upto is None:
+        cold = _files_after(cold, cold_dir, execution_id, after)
     rows = chain(_cold_rows(cold, cold_dir, execution_id, after, shapes, ids_as_text), hot)
     return _gapless(rows, execution_id, after, last)
+
+
+def _files_after(cold: list[StoredFile], cold_dir: ColdStore, execution_id: UUID, after: int) -> list[StoredFile]:
+    """The files from the one that holds the event after a sequence: those before a snapshot are not opened.
+
+    From the newest backwards: who asks for all that follows a sequence is near the end, as the newest snapshot is.
+    """
+    places = _Shapes(("execution_id", "sequence", "event_type"), None)
+    for place in reversed(range(1, len(cold))):
+        path = check_file(cold_dir, cold[place])
+        row = next(_rows_of_execution(path, str(execution_id), after, places), None)
+        if row is not None and row["sequence"] == after + 1:
+            return cold[place:]
+    return cold
 
 
 class _Shapes:
@@ -131,8 +147,11 @@ class _Shapes:
     def __init__(self, columns: Sequence[str], of_type: Callable[[str], Sequence[str]] | None) -> None:
         self.columns = columns
         self._type_at = columns.index("event_type")
-        self._of_type = of_type or (lambda _: columns)
+        self._of_type = of_type or self._all
         self._shapes: dict[str, tuple[tuple[str, ...], Callable[[Sequence[Any]], tuple[Any, ...]]]] = {}
+
+    def _all(self, _: str) -> Sequence[str]:
+        return self.columns
 
     def row(self, values: Sequence[Any]) -> dict[str, Any]:
         """The row of an event whose columns have these values."""
@@ -146,7 +165,7 @@ class _Shapes:
         names, pick = shape
         return dict(zip(names, pick(values), strict=False))  # as many as there are names; to be strict takes time
 
-    def row_factory(self, _: Any) -> Callable[[Sequence[Any]], dict[str, Any]]:
+    def row_factory(self, _: object) -> Callable[[Sequence[Any]], dict[str, Any]]:
         """As psycopg wants it."""
         return self.row
 
@@ -160,22 +179,25 @@ def _selected(name: str, ids_as_text: bool) -> sql.Composable:
 
 def scan_events(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     batch_rows: int = _BATCH_ROWS,
     *,
     event_types: Collection[str] | None = None,
     from_week: date | None = None,
+    but_removed: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """All events of one instant, once each, as batches of `ARROW_SCHEMA`: weeks ascending, in each by execution and
     sequence, so that every execution's events come in their order. Inside an `open_read`, those of its snapshot.
 
-    Only those of some types, and of a week and later ones, where that is asked for.
+    Only those of some types, and of a week and later ones, where that is asked for. Raises EventsRemoved when a week
+    was removed under retention, unless all `but_removed` ones are asked for.
     """
     spool = Spool()
     earliest = from_week or date.min
     try:
         with open_read(connection):
             cold = [week for week in committed_weeks(connection) if week.week >= earliest]
+            cold = [week for week in cold if not (but_removed and week.removal) and week.files]
             weeks = connection.execute("SELECT week FROM hot_weeks('infinity') AS week ORDER BY week").fetchall()
             exported = connection.execute("SELECT pg_export_snapshot() AS id").fetchone()
             assert exported is not None
@@ -196,7 +218,7 @@ def scan_events(
 
 def _cold_then_spool(
     cold: list[RolledWeekRow],
-    cold_dir: Path,
+    cold_dir: ColdStore,
     spool: Spool,
     batch_rows: int,
     event_types: Collection[str] | None,
@@ -210,7 +232,7 @@ def _cold_then_spool(
         yield from spool.batches()
 
 
-def read_file(cold_dir: Path, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+def read_file(cold_dir: ColdStore, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """All rows of a cold file that is what the manifest says, as batches of `ARROW_SCHEMA`."""
     path = check_file(cold_dir, file)
     events = 0
@@ -224,7 +246,7 @@ def read_file(cold_dir: Path, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> 
 
 def _cold_rows(
     cold: list[StoredFile],
-    cold_dir: Path,
+    cold_dir: ColdStore,
     execution_id: UUID,
     after: int,
     shapes: _Shapes,

@@ -6,7 +6,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 
 from psycopg import sql
 
@@ -15,6 +14,7 @@ from ledger_pipeline.cold.reader import read_file
 from ledger_pipeline.errors import ColdStoreDamaged, InvalidInput
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.hot.database import Connection, translated
+from ledger_pipeline.settings import ColdStore
 
 _BATCH_ROWS = 4096
 
@@ -29,7 +29,7 @@ class RestoredWeek:
 
 
 def restore_week(
-    connection: Connection, cold_dir: Path, week: date, progress: Callable[[int], None] | None = None
+    connection: Connection, cold_dir: ColdStore, week: date, progress: Callable[[int], None] | None = None
 ) -> RestoredWeek:
     """Copies a rolled week's events into a table of the schema `ledger_quarantine`, all or nothing.
 
@@ -79,7 +79,7 @@ def _monday(week: date) -> date:
 def _fill(
     connection: Connection,
     table: str,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     row: RolledWeekRow,
     progress: Callable[[int], None] | None,
 ) -> None:

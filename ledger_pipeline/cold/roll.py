@@ -143,7 +143,7 @@ def orphans(connection: Connection, settings: Settings, *, remove: bool = False)
         manifest = [row for row in (week_row(connection, row["week"]) for row in rows) if row is not None]
         state = connection.execute("SELECT instance_id FROM ledger_state").fetchone()
         assert state is not None
-        named = [file.name for row in manifest for file in row.files]
+        named = [file.name for row in manifest for file in row.named_files]
         found = unnamed_files(settings.cold_dir, state["instance_id"], named)
         for orphan in found if remove else ():
             remove_orphan(settings.cold_dir, orphan)
@@ -260,7 +260,7 @@ def _commit(connection: Connection, verified: _Prepared, progress: Progress | No
         committed = time.monotonic() - began
     _reporter(progress, row)(WeekState.COMMITTED, row.events)
     seconds = (verified.write_seconds, verified.verify_seconds, committed)
-    return RolledWeek(row.week, row.events, row.bytes, len(row.files), *seconds)
+    return RolledWeek(row.week, row.events, row.bytes, len(row.named_files), *seconds)
 
 
 def _reporter(progress: Progress | None, row: RolledWeekRow) -> Callable[[WeekState, int], None]:
@@ -278,7 +278,12 @@ def _sealed(connection: Connection, week: date, now: datetime) -> RolledWeekRow 
         return known
     if not _close(connection, week, now):
         return None
-    sealed = connection.execute("SELECT * FROM seal_week(%s)", (week,)).fetchone()
+    sealed = retry_while_locked(
+        # A process that was killed may have left its session at the commit of this very week, for a moment.
+        lambda: connection.execute("SELECT * FROM seal_week(%s)", (week,)).fetchone(),
+        LOCK_WAIT_SECONDS,
+        lambda: f"the week {week} cannot be sealed while {sessions_holding(connection, None)} commits it: try again",
+    )
     if sealed is None or sealed["week"] is None:
         return None
     row = RolledWeekRow.from_row(sealed)

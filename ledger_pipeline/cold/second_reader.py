@@ -17,10 +17,14 @@ from typing import IO, Self
 
 from ledger_pipeline.cold.manifest import ColdFile
 from ledger_pipeline.cold.verify import verify_files
-from ledger_pipeline.errors import ColdStoreDamaged, LedgerError
+from ledger_pipeline.errors import ColdStoreDamaged, ColdStoreUnreachable, LedgerError
+from ledger_pipeline.settings import Bucket, ColdStore, cold_store_at
 
 WORTH_A_PROCESS = 32_768
 """Events of a week from which on starting the process, which takes as long as verifying 100,000 events, is worth it."""
+
+
+_ERRORS = (ColdStoreDamaged, ColdStoreUnreachable)
 
 
 class SecondReader:
@@ -46,7 +50,7 @@ class SecondReader:
             command = [sys.executable, "-m", "ledger_pipeline.cold.second_reader"]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def verify(self, cold_dir: Path, week: date, files: Sequence[ColdFile]) -> tuple[int, bytes]:
+    def verify(self, cold_dir: ColdStore, week: date, files: Sequence[ColdFile]) -> tuple[int, bytes]:
         """What `verify_files` answers, and its errors."""
         if self._process is None or sum(file.events for file in files) < WORTH_A_PROCESS:
             return verify_files(cold_dir, week, files)
@@ -55,15 +59,23 @@ class SecondReader:
         assert answered is not None
         try:
             asked.write(
-                _line({"cold_dir": str(cold_dir), "week": str(week), "files": [asdict(file) for file in files]})
+                _line(
+                    {
+                        "cold_dir": str(cold_dir),
+                        "copies": str(cold_dir.copies) if isinstance(cold_dir, Bucket) else "",
+                        "week": str(week),
+                        "files": [asdict(file) for file in files],
+                    }
+                )
             )
             asked.flush()
             answer = json.loads(answered.readline())
         except (BrokenPipeError, json.JSONDecodeError):
             ended = self._process.wait()
             raise LedgerError(f"the process that verifies files ended with exit code {ended}: roll again") from None
-        if "damaged" in answer:
-            raise ColdStoreDamaged(answer["damaged"])
+        for kind in _ERRORS:
+            if kind.code in answer:
+                raise kind(answer[kind.code])
         return answer["events"], bytes.fromhex(answer["root"])
 
 
@@ -73,9 +85,10 @@ def _answer(asked: IO[bytes], answered: IO[bytes]) -> None:
         question = json.loads(line)
         files = [ColdFile.from_json(file) for file in question["files"]]
         try:
-            events, root = verify_files(Path(question["cold_dir"]), date.fromisoformat(question["week"]), files)
-        except ColdStoreDamaged as error:
-            answered.write(_line({"damaged": str(error)}))
+            cold_dir = cold_store_at(question["cold_dir"], Path(question["copies"]))
+            events, root = verify_files(cold_dir, date.fromisoformat(question["week"]), files)
+        except _ERRORS as error:
+            answered.write(_line({error.code: str(error)}))
         else:
             answered.write(_line({"events": events, "root": root.hex()}))
         answered.flush()

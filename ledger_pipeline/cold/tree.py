@@ -1,4 +1,4 @@
-"""The ledger's one RFC 6962 tree: its leaves are checkpoints, committed weeks and epochs; see docs/proof.md.
+"""The ledger's one RFC 6962 tree: checkpoints, weeks committed and removed, and epochs; see docs/proof.md.
 
 The database writes the canonical texts (`tree_text`); here they are written a second time, so that one can be held
 against the other.
@@ -22,6 +22,7 @@ class LeafKind(StrEnum):
     CHECKPOINT = "checkpoint"
     WEEK = "week"
     EPOCH = "epoch"
+    REMOVAL = "removal"
 
 
 _COLUMNS = {
@@ -33,6 +34,10 @@ _COLUMNS = {
     ),
     LeafKind.EPOCH: (
         *("epoch", "system_identifier", "timeline", "database_oid", "instance_id", "opened_at", "reason"),
+    ),
+    LeafKind.REMOVAL: (
+        *("week", "events", "root", "executions", "segments_hash", "costs_hash", "retention_days"),
+        *("removed_at", "removed_by", "removed_login", "reason"),
     ),
 }
 _FILE = ("name", "sha256", "bytes", "events", "first_execution_id", "last_execution_id")
@@ -67,7 +72,7 @@ def leaf_of(canonical_text: str) -> bytes:
 
 
 def tree_text(kind: LeafKind, row: Mapping[str, Any]) -> str:
-    """The canonical text of a row of `checkpoints`, `archive_manifest` or `ledger_epochs`."""
+    """The canonical text of a row of `checkpoints`, `archive_manifest`, `ledger_epochs` or `removed_weeks`."""
     values = [kind.value, _VERSION, *(_text(row[name]) for name in _COLUMNS[kind])]
     if kind is LeafKind.WEEK:
         values += [_text(file.get(name)) for file in row["files"] or () for name in _FILE]
@@ -123,6 +128,7 @@ def rows_of_the_tree(connection: Connection) -> list[tuple[LeafKind, str, dict[s
         (LeafKind.EPOCH, "epoch", "SELECT * FROM ledger_epochs ORDER BY epoch"),
         (LeafKind.CHECKPOINT, "n", "SELECT * FROM checkpoints ORDER BY n"),
         (LeafKind.WEEK, "week", "SELECT * FROM archive_manifest WHERE state = 'committed' ORDER BY week"),
+        (LeafKind.REMOVAL, "week", "SELECT * FROM removed_weeks ORDER BY week"),
     )
     return [(kind, str(row[key]), row) for kind, key, query in queries for row in connection.execute(query).fetchall()]
 

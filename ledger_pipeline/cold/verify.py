@@ -23,6 +23,7 @@ from ledger_pipeline.cold.manifest import ColdFile
 from ledger_pipeline.cold.merkle import MerkleTree, leaf_hashes
 from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.events.schema import ARROW_SCHEMA, GENESIS_HASH
+from ledger_pipeline.settings import ColdStore
 
 _BATCH_ROWS = 4096
 _BATCH_BYTES = 64 << 20
@@ -66,7 +67,7 @@ class _Source(NamedTuple):
     path: Path
 
 
-def verify_files(cold_dir: Path, week: date, files: Sequence[ColdFile]) -> tuple[int, bytes]:
+def verify_files(cold_dir: ColdStore, week: date, files: Sequence[ColdFile]) -> tuple[int, bytes]:
     """Count and RFC 6962 root of what the files hold, each leaf computed anew from the row that it stands in.
 
     Raises ColdStoreDamaged, naming the file and the first bad event, for bytes, rows, order, leaves or hashes that
@@ -78,7 +79,7 @@ def verify_files(cold_dir: Path, week: date, files: Sequence[ColdFile]) -> tuple
     return tree.size, tree.root()
 
 
-def checked_rows(cold_dir: Path, weeks: Iterable[tuple[date, Sequence[ColdFile]]]) -> Iterator[CheckedRows]:
+def checked_rows(cold_dir: ColdStore, weeks: Iterable[tuple[date, Sequence[ColdFile]]]) -> Iterator[CheckedRows]:
     """The rows of weeks, in order, each checked before it is given: leaf, place, order and hash chain in its week.
 
     Raises ColdStoreDamaged as `verify_files` does. All files are read by one statement: its expressions take longer to

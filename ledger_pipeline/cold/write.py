@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
-from pathlib import Path
 from uuid import UUID
 
 import pyarrow as pa
@@ -28,6 +27,7 @@ from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.settings import ColdStore
 
 ROW_GROUP_ROWS = 16_384
 FILE_BYTES = 256 << 20
@@ -59,7 +59,7 @@ _EXECUTIONS_PER_ROW_GROUP = 4096
 
 def write_week(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     instance_id: UUID,
     week: date,
     progress: Callable[[int], None] | None = None,
@@ -95,7 +95,7 @@ def write_week(
 class _FileWriter:
     """One file in the making."""
 
-    def __init__(self, cold_dir: Path, instance_id: UUID, week: date) -> None:
+    def __init__(self, cold_dir: ColdStore, instance_id: UUID, week: date) -> None:
         self._staged = StagedFile(cold_dir, week_folder(instance_id, week))
         metadata = {**(ARROW_SCHEMA.metadata or {}), b"ledger.instance_id": str(instance_id), b"ledger.week": str(week)}
         self._writer = pq.ParquetWriter(

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from ledger_pipeline.cold.files import check_file
+from ledger_pipeline.cold.files import check_file, unnamed_files
 from ledger_pipeline.cold.manifest import RolledWeekRow, WeekState, week_row
 from ledger_pipeline.cold.roll import RolledWeek, RollProgress, roll_week
 from ledger_pipeline.defs.clock import now_of
@@ -18,7 +18,7 @@ from ledger_pipeline.defs.results import Materialized
 from ledger_pipeline.defs.tables import markdown_list, markdown_table
 from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.ledger import Ledger
-from ledger_pipeline.settings import Settings
+from ledger_pipeline.settings import ColdStore, Settings
 
 MONDAY = 1
 SHOWN_PROBLEMS = 20
@@ -69,15 +69,21 @@ def event_archive(context: dg.AssetExecutionContext, ledger: LedgerResource) -> 
     return Materialized(metadata=metadata, check_results=[whole])
 
 
-def files_are_whole(ledger: Ledger, weeks: Iterable[RolledWeekRow]) -> dg.AssetCheckResult:
-    """Judges that each file of the weeks is there and unaltered; names those that aren't."""
+def files_are_whole(
+    ledger: Ledger, weeks: Iterable[RolledWeekRow], others: Iterable[RolledWeekRow] = ()
+) -> dg.AssetCheckResult:
+    """Judges that each file of the weeks is there and unaltered; names those that aren't.
+
+    Of the files of `others`, only that they are there and of their size.
+    """
     files = 0
-    problems: list[str] = []
+    problems = lacking_files(ledger.settings.cold_dir, others)
     for week in weeks:
-        for file in week.files:
+        # Of a removed week nothing is expected.
+        for file in () if week.removal else week.files:
             files += 1
             try:
-                check_file(ledger.settings.cold_dir, file)
+                check_file(ledger.settings.cold_dir, file, again=True)
             except ColdStoreDamaged as error:
                 problems.append(str(error))
     return dg.AssetCheckResult(
@@ -88,6 +94,25 @@ def files_are_whole(ledger: Ledger, weeks: Iterable[RolledWeekRow]) -> dg.AssetC
             "problems": dg.MetadataValue.md(markdown_list(problems[:SHOWN_PROBLEMS])),
         },
     )
+
+
+def lacking_files(cold_dir: ColdStore, weeks: Iterable[RolledWeekRow]) -> list[str]:
+    """The files of the weeks that are not there, or of another size, a sentence each."""
+    kept = [week for week in weeks if week.removal is None]
+    there = {
+        file.name: file.bytes
+        for instance_id in {week.instance_id for week in kept}
+        for file in unnamed_files(cold_dir, instance_id, ())
+        if file.upload is None
+    }
+    return [
+        f"cold file {file.name} is missing: restore it from a copy"
+        if file.name not in there
+        else f"cold file {file.name} has {there[file.name]} bytes; {file.bytes} were written: restore it"
+        for week in kept
+        for file in week.named_files
+        if there.get(file.name) != file.bytes
+    ]
 
 
 def telling(log: dg.DagsterLogManager) -> Callable[[RollProgress], None]:

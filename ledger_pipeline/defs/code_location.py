@@ -19,6 +19,7 @@ from ledger_pipeline.defs.notes import signed_notes
 from ledger_pipeline.defs.prices import every_source_is_fresh, model_prices, price_sources, sources_agree
 from ledger_pipeline.defs.prune import pruned_executions
 from ledger_pipeline.defs.resources import LedgerResource
+from ledger_pipeline.defs.retention import weeks_past_retention
 from ledger_pipeline.defs.run_log import NAME, lines
 from ledger_pipeline.defs.snapshots import execution_snapshots
 from ledger_pipeline.defs.unpriced import costs_are_as_known_now, every_model_is_priced
@@ -34,6 +35,7 @@ defs = dg.Definitions(
         signed_notes,
         mart_build,
         pruned_executions,
+        weeks_past_retention,
     ],
     asset_checks=[
         feed_is_not_held_back,

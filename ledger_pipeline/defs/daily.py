@@ -1,4 +1,4 @@
-"""The daily job: prices, snapshots, the roll of what is due, the marts, pruning, and the checks of all that."""
+"""The daily job: prices, snapshots, the roll of what is due, the marts, pruning, retention, and all their checks."""
 
 import dagster as dg
 
@@ -14,6 +14,7 @@ from ledger_pipeline.defs.marts import mart_build
 from ledger_pipeline.defs.notes import signed_notes
 from ledger_pipeline.defs.prices import every_source_is_fresh, model_prices, sources_agree
 from ledger_pipeline.defs.prune import pruned_executions
+from ledger_pipeline.defs.retention import weeks_past_retention
 from ledger_pipeline.defs.snapshots import execution_snapshots
 from ledger_pipeline.defs.unpriced import costs_are_as_known_now, every_model_is_priced
 
@@ -22,7 +23,13 @@ JOB = "daily"
 daily = dg.define_asset_job(
     JOB,
     selection=dg.AssetSelection.assets(
-        model_prices, execution_snapshots, due_weeks, signed_notes, mart_build, pruned_executions
+        model_prices,
+        execution_snapshots,
+        due_weeks,
+        signed_notes,
+        mart_build,
+        pruned_executions,
+        weeks_past_retention,
     )
     | dg.AssetSelection.checks(
         feed_is_not_held_back,
@@ -35,7 +42,8 @@ daily = dg.define_asset_job(
         sources_agree,
     ),
     description="Syncs the price book, snapshots executions, rolls the weeks that are due to the event archive, "
-    "signs a note of all that was closed, builds and publishes the marts, and prunes executions where that is set. "
+    "signs a note of all that was closed, builds and publishes the marts, prunes executions and "
+    "tells of weeks past retention where that is set. "
     f"It appends no event. The run tag {NOW_TAG} sets the time that counts as now.",
 )
 

@@ -61,7 +61,7 @@ class Draft:
         """The state; the draft is not used after it."""
         self.state.events = _newest(self.state.events, self._events)
         for key, rows in self._call_events.items():
-            call: CallState = self._own("calls", key)
+            call: Any = self._own("calls", key)
             call.events = _newest(call.events, rows)
         return self.state
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from ledger_pipeline.errors import SchemaMismatch
 from ledger_pipeline.hot.database import connect, translate, translated
 from ledger_pipeline.hot.leaves import make_leaves_ahead
-from ledger_pipeline.hot.revision import check_server, current_revision
+from ledger_pipeline.hot.revision import check_server, current_revision, refuse_newer
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -57,10 +57,8 @@ def migrate(url: str, now: datetime, to: str = "head") -> str | None:
     scripts = ScriptDirectory.from_config(_config())
     known = [script.revision for script in scripts.walk_revisions()]
     current = current_revision(url)
-    if current is not None and current not in known:
-        raise SchemaMismatch(
-            f"the database's schema {current} is newer than this version of ledger-pipeline: upgrade it"
-        )
+    if current is not None:
+        refuse_newer(current)
     if to not in ("head", "base", *known):
         raise SchemaMismatch(f"--to: revision {to!r} is not known; allowed: head, base, {', '.join(reversed(known))}")
     target = known[0] if to == "head" else to

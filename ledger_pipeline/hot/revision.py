@@ -37,9 +37,19 @@ def check(url: str) -> None:
     current = current_revision(url)
     if current is None:
         raise SchemaMismatch("the database holds no ledger yet: run `ledger-pipeline migrate`")
+    refuse_newer(current)
     if current != REVISION:
         raise SchemaMismatch(
             f"the database's schema is {current}, this version needs {REVISION}: run `ledger-pipeline migrate`"
+        )
+
+
+def refuse_newer(revision: str) -> None:
+    """Raises SchemaMismatch for a revision that this code does not know: revisions are numbered, the newest last."""
+    if revision > REVISION:
+        raise SchemaMismatch(
+            f"the database's schema {revision} is newer than this version of ledger-pipeline, which knows {REVISION}: "
+            "upgrade ledger-pipeline"
         )
 
 

@@ -30,6 +30,7 @@ _STATE_COLUMNS = {
     "epoch": "INTEGER",
     "checkpoint": "BIGINT",
     "checkpoint_root": "VARCHAR",
+    "removed_weeks": "BIGINT",
     "cursor_epoch": "INTEGER",
     "cursor_tx": "BIGINT",
     "cursor_execution_id": "UUID",
@@ -88,6 +89,7 @@ def build_from(
             say(f"{added:,} events read; deriving marts")
             staging.add_checkpoints(connection, checkpoints)
             staging.replace(connection, "model_pricing", source.prices())
+            staging.replace(connection, "removed_costs", source.removed_costs())
             source.count_events(connection, feed.end)
             _derive(connection, None if after is None else before)
             say("checking the marts")

@@ -30,14 +30,14 @@ def noted(path: Path) -> Noted | None:
         connection = reading(path)
         try:
             row = connection.execute(
-                "SELECT fingerprint, instance_id, epoch, checkpoint, checkpoint_root, cursor_epoch, cursor_tx, "
-                "cursor_execution_id, cursor_sequence FROM staging.build"
+                "SELECT fingerprint, instance_id, epoch, checkpoint, checkpoint_root, removed_weeks, cursor_epoch, "
+                "cursor_tx, cursor_execution_id, cursor_sequence FROM staging.build"
             ).fetchone()
         finally:
             connection.close()
     except duckdb.Error:
         return None
-    return None if row is None else Noted(row[0], Identity(*row[1:5]), Cursor(*row[5:9]))
+    return None if row is None else Noted(row[0], Identity(*row[1:6]), Cursor(*row[6:10]))
 
 
 def published_position(connection: Connection, settings: Settings) -> Position:

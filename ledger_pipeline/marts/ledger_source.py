@@ -6,6 +6,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import date
 from decimal import Decimal
 from typing import Any, cast
 
@@ -13,9 +14,11 @@ import duckdb
 import pyarrow as pa
 from psycopg import sql
 
-from ledger_pipeline.cold.feed import Position, read_feed
+from ledger_pipeline.cold.feed import Position, Wanted, read_feed
+from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
 from ledger_pipeline.cold.reader import open_read
+from ledger_pipeline.cold.retention import removed_costs
 from ledger_pipeline.cold.sessions import own_transactions, sole
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.marts import staging
@@ -48,17 +51,19 @@ class LedgerSource:
         """Which ledger this is, now."""
         row = self._connection.execute(
             """
-            SELECT s.instance_id::text, s.current_epoch AS epoch, c.n AS checkpoint, encode(c.root, 'hex') AS root
+            SELECT s.instance_id::text, s.current_epoch AS epoch, c.n AS checkpoint, encode(c.root, 'hex') AS root,
+                (SELECT count(*) FROM removed_weeks) AS removed
             FROM ledger_state AS s
             LEFT JOIN (SELECT n, root FROM checkpoints ORDER BY n DESC LIMIT 1) AS c ON true
             """
         ).fetchone()
         assert row is not None
-        return Identity(row["instance_id"], row["epoch"], row["checkpoint"], row["root"])
+        return Identity(row["instance_id"], row["epoch"], row["checkpoint"], row["root"], row["removed"])
 
     def holds(self, identity: Identity, end: Cursor) -> bool:
         """Whether a build can be continued: same ledger and epoch, and what it knew of them is still there.
 
+        A removal under retention takes what was made of the events out of the marts, so they are built whole.
         A database copied back from an older file keeps ledger and epoch: the missing checkpoint gives it away, or
         transactions that the build has seen and that are still to come.
         """
@@ -67,7 +72,12 @@ class LedgerSource:
             "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS tx"
         ).fetchone()
         assert horizon is not None
-        if (now.instance_id, now.epoch) != (identity.instance_id, identity.epoch) or end.tx > horizon["tx"]:
+        same = (now.instance_id, now.epoch, now.removed_weeks) == (
+            identity.instance_id,
+            identity.epoch,
+            identity.removed_weeks,
+        )
+        if not same or end.tx > horizon["tx"]:
             return False
         known = self._connection.execute(
             "SELECT encode(root, 'hex') AS root FROM checkpoints WHERE n = %s", [identity.checkpoint]
@@ -78,7 +88,7 @@ class LedgerSource:
         """Every event from a cursor on, hot and cold, exactly once."""
         position = None if after is None else Position(*after)
         # Marts don't depend on the order of events, and without it they come sooner.
-        feed = read_feed(self._connection, self._cold_dir, position, ordered=False)
+        feed = read_feed(self._connection, self._cold_dir, position, ordered=False, wanted=Wanted(but_removed=True))
         end = feed.end
         return Reading(feed.batches, Cursor(end.epoch, end.tx, end.execution_id, end.sequence))
 
@@ -86,7 +96,7 @@ class LedgerSource:
         """The closed batches, each with its leaf's place in the tree."""
         rows = self._connection.execute(
             """
-            SELECT c.n, c.epoch, c.first_tx, c.end_tx, t.place AS tree_index
+            SELECT c.n, c.epoch, c.first_tx, c.end_tx, c.events, t.place AS tree_index
             FROM checkpoints AS c
             LEFT JOIN tree_leaves AS t ON t.kind = 'checkpoint' AND t.key = c.n::text
             ORDER BY c.n
@@ -102,13 +112,31 @@ class LedgerSource:
         )
         return pa.Table.from_pylist(self._connection.execute(query).fetchall(), staging.PRICE_SCHEMA)
 
+    def removed_costs(self) -> pa.Table:
+        """What the calls of removed weeks cost, as it was kept at their removal."""
+        schema = staging.REMOVED_COSTS_SCHEMA
+        rows = [
+            {
+                field.name: None
+                if row[field.name] is None
+                else date.fromisoformat(row[field.name])
+                if field.name == "day"
+                else Decimal(row[field.name])
+                if pa.types.is_decimal(field.type)
+                else row[field.name]
+                for field in schema
+            }
+            for row in removed_costs(self._connection)
+        ]
+        return pa.Table.from_pylist(rows, schema)
+
     def count_events(self, connection: duckdb.DuckDBPyConnection, end: Cursor) -> None:
         """Counts hot rows in PostgreSQL and each week's files on their own, up to the same horizon as the feed.
 
         A rolled week never changes, so it is counted once and its totals stay in the build.
         """
         with open_read(self._connection):
-            weeks = committed_weeks(self._connection)
+            weeks = [week for week in committed_weeks(self._connection) if week.removal is None]
             hot = self._count_hot(end)
         names = {f"{week.week} {week.root.hex() if week.root else ''}": week for week in weeks}
         known = {row[0] for row in connection.execute("SELECT DISTINCT source FROM staging.event_totals").fetchall()}
@@ -148,7 +176,7 @@ class LedgerSource:
         cursor = connection.execute(
             f"SELECT week, event_type, count(*) AS events, {sums} FROM read_parquet(?, hive_partitioning = false) "
             "WHERE epoch < ? OR (epoch = ? AND tx < ?) GROUP BY week, event_type",
-            [[str(self._cold_dir / file.name) for file in week.files], end.epoch, end.epoch, end.tx],
+            [[str(check_file(self._cold_dir, file)) for file in week.files], end.epoch, end.epoch, end.tx],
         )
         names = [column[0] for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

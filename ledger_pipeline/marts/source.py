@@ -34,12 +34,15 @@ class Cursor(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """What makes a build's cursor meaningful: the ledger, its epoch, and the last checkpoint known with its root."""
+    """What makes a build's cursor meaningful: the ledger, its epoch, the last checkpoint known with its root, and how
+    many weeks had been removed under retention.
+    """
 
     instance_id: str
     epoch: int
     checkpoint: int | None = None
     checkpoint_root: str | None = None
+    removed_weeks: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,4 +78,8 @@ class Source(Protocol):
 
     def prices(self) -> pa.Table:
         """The rows of the price book, columns as in `staging.model_pricing`."""
+        ...
+
+    def removed_costs(self) -> pa.Table:
+        """What the calls of removed weeks cost, columns as in `staging.removed_costs`."""
         ...

@@ -98,6 +98,7 @@ CHECKPOINT_SCHEMA: pa.Schema = pa.schema(
         ("epoch", pa.int32()),
         ("first_tx", pa.int64()),
         ("end_tx", pa.int64()),
+        ("events", pa.int64()),
         ("tree_index", pa.int64()),
     ]
 )
@@ -112,6 +113,33 @@ _PROOF_POSITIONS = {
 }
 
 
+REMOVED_COSTS_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("week", pa.date32()),
+        ("day", pa.date32()),
+        *((name, pa.string()) for name in ("month", "workflow_name", "workflow_type")),
+        *((name, pa.string()) for name in ("agent_id", "agent_name", "customer_id", "user_id")),
+        *((name, pa.string()) for name in ("mode", "provider", "model")),
+        *((name, pa.int64()) for name in ("calls", "priced_calls", "repriced_calls")),
+        *(
+            (f"{name}_tokens", pa.int64())
+            for name in (
+                *("input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning"),
+                *("audio", "image", "total"),
+            )
+        ),
+        *(
+            (name, ARROW_TYPES[ColumnKind.USD])
+            for name in (
+                *("cost_usd", "estimated_cost_usd", "recorded_cost_usd", "corrections_usd"),
+                *("corrected_cost_usd", "corrected_estimate_usd"),
+            )
+        ),
+    ]
+)
+"""`staging.removed_costs`: what the calls of weeks that were removed under retention cost, as `cost_daily` had it."""
+
+
 def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Creates schema `staging` and its empty, typed tables."""
     connection.execute("CREATE SCHEMA staging")
@@ -120,8 +148,12 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
         create_table(connection, f"staging.{name}", columns_of(connection, query))
     connection.unregister("incoming")
     create_table(connection, "staging.proof_positions", _PROOF_POSITIONS)
-    tables = {"event_totals": TOTALS_SCHEMA, "model_pricing": PRICE_SCHEMA, "checkpoints": CHECKPOINT_SCHEMA}
-    for name, schema in tables.items():
+    for name, schema in (
+        ("event_totals", TOTALS_SCHEMA),
+        ("model_pricing", PRICE_SCHEMA),
+        ("removed_costs", REMOVED_COSTS_SCHEMA),
+        ("checkpoints", CHECKPOINT_SCHEMA),
+    ):
         connection.register("incoming", schema.empty_table())
         create_table(connection, f"staging.{name}", columns_of(connection, "FROM incoming"))
         connection.unregister("incoming")
@@ -170,7 +202,10 @@ def add(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> Non
 
 
 def add_checkpoints(connection: duckdb.DuckDBPyConnection, checkpoints: pa.Table) -> None:
-    """Adds the batches that are new, all of whose events are here, and where each of their events lies."""
+    """Adds the batches that are new, and where each of their events lies.
+
+    Of a batch that lost events with a removed week the places can't be told any more.
+    """
     known = connection.execute("SELECT coalesce(max(n), 0) FROM staging.checkpoints").fetchall()[0][0]
     new = checkpoints.filter(pc.field("n") > known)
     connection.register("incoming", new)

@@ -21,6 +21,7 @@ from ledger_pipeline.events.catalogue import EVENT_COLUMNS, columns_of
 from ledger_pipeline.events.columns import ALLOWED_AHEAD, week_of
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.pages import Key, Page, Request, instant, whole
+from ledger_pipeline.settings import ColdStore
 
 KEY = (date.fromisoformat, instant, UUID, whole)
 KEY_IN_EXECUTION = (whole,)
@@ -94,20 +95,20 @@ class ErrorEntry:
         return cls(_KINDS[row["event_type"]], row["error_code"], said, AuditEntry.from_row(row))
 
 
-def audit(connection: Connection, cold_dir: Path, request: Request) -> Page[AuditEntry]:
+def audit(connection: Connection, cold_dir: ColdStore, request: Request) -> Page[AuditEntry]:
     """One page of the events of executions of kind workflow, newest week first, in it by time."""
     rows = _rows(connection, cold_dir, request, "audit")
     return request.page([AuditEntry.from_row(row) for row in rows], _key_of)
 
 
-def errors(connection: Connection, cold_dir: Path, request: Request) -> Page[ErrorEntry]:
+def errors(connection: Connection, cold_dir: ColdStore, request: Request) -> Page[ErrorEntry]:
     """One page of what went wrong, in the same order."""
     rows = _rows(connection, cold_dir, request, "errors")
     return request.page([ErrorEntry.from_row(row) for row in rows], lambda error: _key_of(error.event))
 
 
 def audit_of_execution(
-    connection: Connection, cold_dir: Path, execution_id: UUID, request: Request
+    connection: Connection, cold_dir: ColdStore, execution_id: UUID, request: Request
 ) -> Page[AuditEntry]:
     """One page of an execution's events, of whatever kind it is, in their sequence; raises NotFound."""
     after: int = request.after[0] if request.after else 0
@@ -165,7 +166,7 @@ def _parameters(request: Request) -> dict[str, Any]:
 
 
 def _rows(
-    connection: Connection, cold_dir: Path, request: Request, name: Literal["audit", "errors"]
+    connection: Connection, cold_dir: ColdStore, request: Request, name: Literal["audit", "errors"]
 ) -> list[dict[str, Any]]:
     since = request.filters.get("occurred_from")
     # An event lies in the week of its time or, when it came late, in a later one.
@@ -206,7 +207,7 @@ def _filled(found: list[dict[str, Any]], colder: Iterator[list[dict[str, Any]]],
 
 def _cold_rows(
     weeks: list[WeekFiles],
-    cold_dir: Path,
+    cold_dir: ColdStore,
     request: Request,
     name: Literal["audit", "errors"],
     drives: list[UUID] | None,

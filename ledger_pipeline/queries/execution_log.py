@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from ledger_pipeline.cold.reader import execution_events
 from ledger_pipeline.events.fold import parse_json
 from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.settings import ColdStore
 
 Json = Any
 
@@ -28,7 +28,7 @@ class LogEntry:
 
 
 def replayed_log(
-    connection: Connection, cold_dir: Path, execution_id: UUID, steps: Iterable[Mapping[str, Any]]
+    connection: Connection, cold_dir: ColdStore, execution_id: UUID, steps: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """The rows that the execution's log had, from its events and the replayed rows of its steps."""
     orders = {step["id"]: step["step_order"] for step in steps}

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, LiteralString, TypeVar
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from ledger_pipeline.queries.execution_template import ExecutionTemplate, execut
 from ledger_pipeline.queries.executions import ExecutionSummary
 from ledger_pipeline.replay.projection_tables import NULLED_BY_DELETION
 from ledger_pipeline.replay.replay import replay
+from ledger_pipeline.settings import ColdStore
 
 Json = Any
 """Any JSON value, with numbers as int or Decimal."""
@@ -188,7 +188,7 @@ _AFTER = sql.SQL(
 )
 
 
-def execution_history(connection: Connection, cold_dir: Path, execution_id: UUID) -> ExecutionHistory:
+def execution_history(connection: Connection, cold_dir: ColdStore, execution_id: UUID) -> ExecutionHistory:
     """The execution with its parts; raises NotFound when there is none of kind workflow.
 
     One that was pruned is replayed from its events, which gives what its rows held.
@@ -209,7 +209,7 @@ def execution_history(connection: Connection, cold_dir: Path, execution_id: UUID
     return _history(connection, rows["workflow_executions"][0], rows)
 
 
-def artifacts(connection: Connection, cold_dir: Path, execution_id: UUID, request: Request) -> Page[Artifact]:
+def artifacts(connection: Connection, cold_dir: ColdStore, execution_id: UUID, request: Request) -> Page[Artifact]:
     """One page of an execution's artifacts, by type and time; raises NotFound for an unknown execution."""
     exact_json(connection)
     with open_read(connection):
@@ -261,7 +261,7 @@ def _unknown(execution_id: UUID, why: str = "") -> NotFound:
     return NotFound(f"workflow execution {execution_id} does not exist{why}")
 
 
-def _replayed(connection: Connection, cold_dir: Path, execution_id: UUID) -> dict[str, list[dict[str, Any]]]:
+def _replayed(connection: Connection, cold_dir: ColdStore, execution_id: UUID) -> dict[str, list[dict[str, Any]]]:
     rows = state_as_rows(replay(connection, cold_dir, execution_id))
     named = {row[column] for table, columns in NULLED_BY_DELETION.items() for row in rows[table] for column in columns}
     found = connection.execute(_FORGOTTEN, (list(named - {None}),)).fetchall()

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID
 
 from psycopg import sql
@@ -17,6 +16,7 @@ from ledger_pipeline.replay.projection_tables import (
     compare_each,
 )
 from ledger_pipeline.replay.replayed_rows import Head, check_known, page_of_heads, replay_page
+from ledger_pipeline.settings import ColdStore
 
 _STRAY = sql.SQL(
     """
@@ -58,7 +58,7 @@ class ProjectionReport:
 
 def check_projections(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     execution_ids: Sequence[UUID] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> ProjectionReport:

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ledger_pipeline.cold.files import check_file
+from ledger_pipeline.cold.files import check_file, path_of
 from ledger_pipeline.cold.foreign_columns import foreign_expression
 from ledger_pipeline.cold.leaf_sql import leaf_expression
 from ledger_pipeline.cold.manifest import RolledWeekRow
@@ -21,6 +21,7 @@ from ledger_pipeline.replay.kept_work import KeptWork
 from ledger_pipeline.replay.sound_events import SoundWeek
 from ledger_pipeline.replay.verification import Problem
 from ledger_pipeline.replay.work import Work
+from ledger_pipeline.settings import ColdStore
 
 _SEGMENTS = (
     (Path(__file__).parent / "sql" / "segments_cold.sql")
@@ -57,7 +58,7 @@ class AskedWeeks(NamedTuple):
     sound: Future[bool] | None
 
 
-def ask_cold(work: Work, hashers: Hashers, cold_dir: Path, weeks: Iterable[RolledWeekRow]) -> list[AskedWeeks]:
+def ask_cold(work: Work, hashers: Hashers, cold_dir: ColdStore, weeks: Iterable[RolledWeekRow]) -> list[AskedWeeks]:
     """Has the weeks hashed, the largest first: so the last processes to end end at about the same time."""
 
     kept = work.kept
@@ -75,7 +76,7 @@ def ask_cold(work: Work, hashers: Hashers, cold_dir: Path, weeks: Iterable[Rolle
     return [ask(group) for group in sorted(_groups(weeks), key=lambda group: -sum(week.events for week in group))]
 
 
-def collect_cold(work: Work, cold_dir: Path, asked: Iterable[AskedWeeks]) -> tuple[bool, list[Problem]]:
+def collect_cold(work: Work, cold_dir: ColdStore, asked: Iterable[AskedWeeks]) -> tuple[bool, list[Problem]]:
     """Adds the weeks' segments and events to `work`; whether all could be read, and what is wrong with the files."""
     complete = True
     problems: list[Problem] = []
@@ -97,10 +98,10 @@ def _keep(kept: KeptWork, weeks: list[RolledWeekRow], name: Path, done: Future[b
         kept.keep(weeks, name)
 
 
-def _locate(work: Work, cold_dir: Path, weeks: list[RolledWeekRow]) -> tuple[bool, list[Problem]]:
+def _locate(work: Work, cold_dir: ColdStore, weeks: list[RolledWeekRow]) -> tuple[bool, list[Problem]]:
     """The same of weeks in which something is wrong: their faults come to stand in the segments."""
     problems = [problem for week in weeks for problem in _file_problems(cold_dir, week)]
-    named = {str(cold_dir / file.name): week for week in weeks for file in week.files}
+    named = {str(path_of(cold_dir, file.name)): week for week in weeks for file in week.files}
     database = work.database
     database.execute("DELETE FROM files")
     database.executemany("INSERT INTO files VALUES (?, ?)", [(name, week.week) for name, week in named.items()])
@@ -124,7 +125,7 @@ def _locate(work: Work, cold_dir: Path, weeks: list[RolledWeekRow]) -> tuple[boo
     return True, problems + roots
 
 
-def _file_problems(cold_dir: Path, week: RolledWeekRow) -> list[Problem]:
+def _file_problems(cold_dir: ColdStore, week: RolledWeekRow) -> list[Problem]:
     problems: list[Problem] = []
     for file in week.files:
         try:
@@ -134,10 +135,10 @@ def _file_problems(cold_dir: Path, week: RolledWeekRow) -> list[Problem]:
     return problems
 
 
-def _root_problems(cold_dir: Path, week: RolledWeekRow) -> list[Problem]:
+def _root_problems(cold_dir: ColdStore, week: RolledWeekRow) -> list[Problem]:
     tree = MerkleTree()
     for file in week.files:
-        with pq.ParquetFile(cold_dir / file.name) as opened:
+        with pq.ParquetFile(path_of(cold_dir, file.name)) as opened:
             for batch in opened.iter_batches(columns=["leaf"]):
                 tree.extend(batch.column("leaf").to_pylist())
     if tree.size != week.events:

@@ -19,6 +19,7 @@ from typing import IO, Any, Self
 from ledger_pipeline.cold.manifest import ColdFile
 from ledger_pipeline.errors import ColdStoreUnreachable, LedgerError
 from ledger_pipeline.replay.sound_events import SoundWeek, fold_nodes, read_hot_rows, read_weeks
+from ledger_pipeline.settings import Bucket, ColdStore, cold_store_at
 
 WORTH_PROCESSES = 65_536
 """Events from which on starting the processes, which takes as long as hashing 100,000 events, is worth it."""
@@ -61,7 +62,7 @@ class Hashers:
         """Whether answers come from beside the caller."""
         return self._threads is not None
 
-    def read_weeks(self, cold_dir: Path, weeks: list[SoundWeek], name: Path) -> Future[bool]:
+    def read_weeks(self, cold_dir: ColdStore, weeks: list[SoundWeek], name: Path) -> Future[bool]:
         """What `sound_events.read_weeks` answers."""
         described = [
             {
@@ -72,7 +73,10 @@ class Hashers:
             }
             for week in weeks
         ]
-        return self._ask({"ask": "weeks", "cold_dir": str(cold_dir), "weeks": described, "name": str(name)})
+        copies = str(cold_dir.copies) if isinstance(cold_dir, Bucket) else ""
+        return self._ask(
+            {"ask": "weeks", "cold_dir": str(cold_dir), "copies": copies, "weeks": described, "name": str(name)}
+        )
 
     def read_hot_rows(self, rows_file: Path, week: date, name: Path) -> Future[bool]:
         """What `sound_events.read_hot_rows` answers."""
@@ -123,7 +127,7 @@ def _answer(question: dict[str, Any]) -> bool | str:
                 )
                 for week in question["weeks"]
             ]
-            return read_weeks(path("cold_dir"), weeks, path("name"))
+            return read_weeks(cold_store_at(question["cold_dir"], path("copies")), weeks, path("name"))
         case "hot rows":
             return read_hot_rows(path("file"), date.fromisoformat(question["week"]), path("name"))
         case _:

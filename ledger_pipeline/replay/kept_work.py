@@ -20,6 +20,7 @@ from ledger_pipeline.cold.verify import ROWS
 from ledger_pipeline.durable import sync
 from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.replay.sound_events import feed_file, segments_file
+from ledger_pipeline.settings import ColdStore
 
 _STATE = "hashed.jsonl"
 _CHECKED = sha256(ROWS.encode()).hexdigest()
@@ -49,7 +50,7 @@ class KeptWork:
         """Removes the folder and what is in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def has(self, cold_dir: Path, weeks: Sequence[RolledWeekRow], name: Path) -> bool:
+    def has(self, cold_dir: ColdStore, weeks: Sequence[RolledWeekRow], name: Path) -> bool:
         """Whether these weeks were found as recorded, and their files and what was found are byte for byte the same."""
         kept = self._hashed.get(name.name)
         if kept is None or kept["weeks"] != _described(weeks) or kept["checked"] != _CHECKED:

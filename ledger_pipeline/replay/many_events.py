@@ -18,6 +18,7 @@ from ledger_pipeline.events.catalogue import EVENT_COLUMNS
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.events.fold import FOLD_COLUMNS
 from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.settings import ColdStore
 
 _SQL = Path(__file__).parent / "sql"
 _ROWS = 10_000
@@ -71,12 +72,12 @@ def _hot(connection: Connection, stretches: Sequence[Stretch], columns: Sequence
 
 
 def _cold(
-    connection: Connection, cold_dir: Path, stretches: Sequence[Stretch], columns: Sequence[str]
+    connection: Connection, cold_dir: ColdStore, stretches: Sequence[Stretch], columns: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     first, last = min(s.first_week for s in stretches), max(s.last_week for s in stretches)
-    files = [
-        str(check_file(cold_dir, file)) for week in committed_weeks(connection, first, last) for file in week.files
-    ]
+    # An execution that had events in a removed week is among no stretches; another one's weeks may enclose it.
+    kept = [week for week in committed_weeks(connection, first, last) if week.removal is None]
+    files = [str(check_file(cold_dir, file)) for week in kept for file in week.files]
     if not files:
         return
     wanted = pa.table(
@@ -99,7 +100,7 @@ def _cold(
 
 
 def events_of(
-    connection: Connection, cold_dir: Path, stretches: Sequence[Stretch], columns: Sequence[str] = FOLD_COLUMNS
+    connection: Connection, cold_dir: ColdStore, stretches: Sequence[Stretch], columns: Sequence[str] = FOLD_COLUMNS
 ) -> Iterator[dict[str, Any]]:
     """The events of the stretches by execution and sequence, the columns named of each; ids are text.
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from ledger_pipeline.cold.files import path_of
 from ledger_pipeline.cold.manifest import RolledWeekRow
 from ledger_pipeline.cold.notes import NotedHead
 from ledger_pipeline.cold.tree import Batch
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.replay.verification import Problem, describe_noted_fault
+from ledger_pipeline.settings import ColdStore
 
 NAMED_EXECUTIONS = 20
 """Executions of a batch that are named, of those that differ."""
@@ -84,6 +86,6 @@ def _hot(connection: Connection, heads: Sequence[NotedHead]) -> list[dict[str, o
     return connection.execute(_HOT, (executions, sequences)).fetchall()
 
 
-def cold_files(cold_dir: Path, weeks: Sequence[RolledWeekRow]) -> list[str]:
+def cold_files(cold_dir: ColdStore, weeks: Sequence[RolledWeekRow]) -> list[str]:
     """The paths of the weeks' files."""
-    return [str(cold_dir / file.name) for week in weeks for file in week.files]
+    return [str(path_of(cold_dir, file.name)) for week in weeks for file in week.files]

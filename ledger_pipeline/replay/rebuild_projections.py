@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 from ledger_pipeline.cold.reader import open_read
@@ -11,6 +10,7 @@ from ledger_pipeline.errors import LedgerError
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.replay.projection_tables import TABLES, rows_as_json
 from ledger_pipeline.replay.replayed_rows import Head, Replayed, check_known, page_of_heads, replay_page
+from ledger_pipeline.settings import ColdStore
 
 _ATTEMPTS = 5
 
@@ -25,7 +25,7 @@ class Rebuilt:
 
 def rebuild_projections(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     execution_ids: Sequence[UUID] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Rebuilt:
@@ -49,7 +49,7 @@ def rebuild_projections(
     return Rebuilt(executions, rows)
 
 
-def _rebuild(connection: Connection, cold_dir: Path, wanted: Sequence[UUID]) -> tuple[int, int]:
+def _rebuild(connection: Connection, cold_dir: ColdStore, wanted: Sequence[UUID]) -> tuple[int, int]:
     """Rebuilds a batch; executions that an append has moved on meanwhile are read again, pruned ones left out."""
     done = rows = fruitless = 0
     left = set(wanted)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import datetime
 from itertools import takewhile
-from pathlib import Path
 from uuid import UUID
 
 from ledger_pipeline.cold.reader import execution_events
@@ -12,6 +11,7 @@ from ledger_pipeline.events.draft import EventRow
 from ledger_pipeline.events.fold import FOLD_COLUMNS, ExecutionState, fold_all, fold_columns, initial
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.replay.snapshots import usable_snapshot
+from ledger_pipeline.settings import ColdStore
 
 AsOf = int | datetime
 
@@ -42,7 +42,7 @@ def _within(as_of: AsOf | None, known_at: datetime | None) -> Callable[[EventRow
 
 def replay(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     execution_id: UUID,
     as_of: AsOf | None = None,
     known_at: datetime | None = None,
@@ -62,6 +62,7 @@ def replay(
         cold_dir,
         execution_id,
         state.last_sequence,
+        as_of if isinstance(as_of, int) else None,
         columns=(*FOLD_COLUMNS, *also),
         of_type=lambda event_type: (*fold_columns(event_type), *also),
         ids_as_text=True,

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from ledger_pipeline.events.state_rows import state_as_rows
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.replay.many_events import Stretch, events_of
 from ledger_pipeline.replay.projection_tables import TABLES
+from ledger_pipeline.settings import ColdStore
 
 _COLUMNS = (*FOLD_COLUMNS, "log_level", "message", "step_name", "model_call_id", "hash", "week", "recorded_at")
 _PAGE_EXECUTIONS = 2_000
@@ -24,6 +24,7 @@ _PAGE = """
 SELECT id, last_sequence, first_week, last_week
 FROM execution_heads
 WHERE pruned_at IS NULL
+    AND NOT EXISTS (SELECT FROM removed_segments s WHERE s.execution_id = execution_heads.id)
     AND (%(week)s::date IS NULL OR (last_week, id) > (%(week)s::date, %(id)s::uuid))
     AND (%(ids)s::uuid[] IS NULL OR id = ANY (%(ids)s))
 ORDER BY last_week, id
@@ -116,7 +117,7 @@ def check_known(connection: Connection, execution_ids: Sequence[UUID] | None) ->
             raise NotFound(f"execution {execution_id} does not exist")
 
 
-def replay_page(connection: Connection, cold_dir: Path, page: Sequence[Head]) -> Replayed:
+def replay_page(connection: Connection, cold_dir: ColdStore, page: Sequence[Head]) -> Replayed:
     """The rows of a page of executions; inside a read of hot and cold (`cold.reader.open_read`)."""
     # Up to whatever is there, not to the head's last sequence: the head is among what is proven.
     stretches = [Stretch(head.id, 0, _ALL, head.first_week, head.last_week) for head in page]

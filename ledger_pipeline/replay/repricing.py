@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from ledger_pipeline.arguments import text_of
@@ -22,6 +21,7 @@ from ledger_pipeline.hot.append import append, append_many
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.pricing.book import load_book
 from ledger_pipeline.pricing.repricing import Findings, RepricedLine, Run, Selection, finding
+from ledger_pipeline.settings import ColdStore
 
 REPRICING_LOCK = 2010
 
@@ -37,7 +37,7 @@ class Repriced:
 def reprice(
     connection: Connection,
     another: Callable[[], Connection],
-    cold_dir: Path,
+    cold_dir: ColdStore,
     selection: Selection,
     now: datetime,
     *,
@@ -86,12 +86,14 @@ def _abort_what_broke_off(connection: Connection, operator: str, now: datetime) 
 
 
 @contextmanager
-def _found(another: Callable[[], Connection], cold_dir: Path, selection: Selection) -> Generator[Findings]:
+def _found(another: Callable[[], Connection], cold_dir: ColdStore, selection: Selection) -> Generator[Findings]:
     from_week = None if selection.start is None else week_of(selection.start - ALLOWED_AHEAD)
     with another() as reading:
         book = load_book(reading)
         # Corrections last: one that is added meanwhile, where nothing is applied, belongs to a call that was read.
-        calls = scan_events(reading, cold_dir, event_types={"TokensUpdated"}, from_week=from_week)
-        corrections = scan_events(reading, cold_dir, event_types={"CostRecalculated"}, from_week=from_week)
+        calls = scan_events(reading, cold_dir, event_types={"TokensUpdated"}, from_week=from_week, but_removed=True)
+        corrections = scan_events(
+            reading, cold_dir, event_types={"CostRecalculated"}, from_week=from_week, but_removed=True
+        )
         with finding(book, calls, corrections, selection) as findings:
             yield findings

@@ -22,6 +22,7 @@ from ledger_pipeline.events.fold import REDUCER_VERSION, ExecutionState, fold_al
 from ledger_pipeline.events.state_text import state_from_text, state_hash, state_text
 from ledger_pipeline.hot.database import Connection, translated
 from ledger_pipeline.replay.many_events import Stretch, events_of
+from ledger_pipeline.settings import ColdStore
 
 _SQL = Path(__file__).parent / "sql"
 _BATCH_EXECUTIONS = 2_000
@@ -133,7 +134,7 @@ def _states(
 
 def take_snapshots(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     every: int,
     now: datetime,
     progress: Callable[[int], None] | None = None,
@@ -159,7 +160,7 @@ def take_snapshots(
     return SnapshotResult(executions, snapshots, events)
 
 
-def _take_batch(connection: Connection, cold_dir: Path, every: int, now: datetime, batch: list[Stretch]) -> int:
+def _take_batch(connection: Connection, cold_dir: ColdStore, every: int, now: datetime, batch: list[Stretch]) -> int:
     starts = _starts(connection, batch)
     # A snapshot that is not usable does not shorten the way.
     reading = [

@@ -25,6 +25,7 @@ from ledger_pipeline.cold.manifest import ColdFile
 from ledger_pipeline.cold.merkle import MerkleTree, fold, leaf_hashes
 from ledger_pipeline.cold.verify import NO_ROW, CheckedRows, check_chain, checked_rows
 from ledger_pipeline.errors import ColdStoreDamaged
+from ledger_pipeline.settings import ColdStore
 
 NODE = pa.binary(32)
 _FEED = pa.schema(
@@ -132,7 +133,7 @@ def _as_text(ids: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     return pa.array([str(UUID(bytes=value)) for value in ids.to_pylist()], pa.string())
 
 
-def read_weeks(cold_dir: Path, weeks: Iterable[SoundWeek], name: Path) -> bool:
+def read_weeks(cold_dir: ColdStore, weeks: Iterable[SoundWeek], name: Path) -> bool:
     """Hashes all events of cold weeks and writes what links them; False when anything isn't as it was recorded."""
     wanted = list(weeks)
     trees = {week.week: MerkleTree() for week in wanted}

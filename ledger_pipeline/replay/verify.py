@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from ledger_pipeline.cold.folder import strays
 from ledger_pipeline.cold.manifest import committed_weeks
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.tree import read_tree
@@ -14,9 +15,11 @@ from ledger_pipeline.replay.hot_check import ask_hot, collect_hot, read_heads
 from ledger_pipeline.replay.kept_work import KeptWork
 from ledger_pipeline.replay.note_check import KeptNotes, note_findings
 from ledger_pipeline.replay.noted_heads import cold_files, noted_problems
+from ledger_pipeline.replay.removed_check import read_removed, removals
 from ledger_pipeline.replay.tree_check import tree_problems
 from ledger_pipeline.replay.verification import Problem, Report, describe_fault
 from ledger_pipeline.replay.work import Work, work_tables
+from ledger_pipeline.settings import ColdStore
 
 _FIRST_FAULTS = Path(__file__).parent / "sql" / "first_faults.sql"
 
@@ -34,7 +37,7 @@ def _faults(work: Work, *, complete: bool) -> dict[str, Problem]:
 
 def verify(
     connection: Connection,
-    cold_dir: Path,
+    cold_dir: ColdStore,
     progress: Callable[[int], None] | None = None,
     notes: KeptNotes | None = None,
     kept: KeptWork | None = None,
@@ -58,19 +61,26 @@ def verify(
             return _verify(connection, cold_dir, work, hashers, notes)
 
 
-def _verify(connection: Connection, cold_dir: Path, work: Work, hashers: Hashers, notes: KeptNotes | None) -> Report:
-    committed = committed_weeks(connection)
+def _verify(
+    connection: Connection, cold_dir: ColdStore, work: Work, hashers: Hashers, notes: KeptNotes | None
+) -> Report:
+    archived = committed_weeks(connection)
+    committed = [week for week in archived if week.removal is None]
+    gone = [week for week in archived if week.removal is not None]
     # The server is asked for hot events while cold ones are hashed.
     cold = ask_cold(work, hashers, cold_dir, committed)
     hot = ask_hot(connection, work, hashers)
-    complete, problems = collect_cold(work, cold_dir, cold)
+    problems = read_removed(connection, work.database, gone)
+    problems += [Problem(what) for what in strays(connection, cold_dir, missing=False)]
+    complete, found = collect_cold(work, cold_dir, cold)
+    problems += found
     collect_hot(connection, work, hot)
     read_heads(connection, work)
     faults = _faults(work, complete=complete)
     problems += faults.values()
     tree = read_tree(connection)
     problems += tree_problems(connection, tree)
-    closed, found, doubtful = checkpoint_problems(connection, work, hashers) if complete else ([], [], set[int]())
+    closed, found, doubtful = checkpoint_problems(connection, work, hashers, gone) if complete else ([], [], set[int]())
     problems += found
     if notes is not None:
         findings = note_findings(notes, tree, doubtful)
@@ -83,8 +93,9 @@ def _verify(connection: Connection, cold_dir: Path, work: Work, hashers: Hashers
     return Report(
         events=work.one("SELECT coalesce(sum(events), 0) FROM segments"),
         executions=work.one("SELECT count(*) FROM heads"),
-        weeks=work.one("SELECT count(DISTINCT week) FROM segments"),
+        weeks=work.one("SELECT count(DISTINCT week) FROM segments WHERE events > 0"),
         checkpoints=len(closed),
         problems=problems,
+        removed=removals(gone),
         resumed_events=work.resumed_events,
     )

@@ -1,10 +1,17 @@
 """Cold files are plain Parquet: engines that know nothing of the ledger read the same rows and types from them."""
 
+import json
+import os
+import re
+import shutil
+import subprocess
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -44,6 +51,71 @@ def test_duckdb_polars_and_pyarrow_read_the_same(files: list[Path]) -> None:
         assert sorted(row[name].timestamp() for row in polars) == instants
         assert sorted(row[name].timestamp() for row in rows) == instants
     assert sum(row["cost_usd"] or 0 for row in arrow) == sum(row["cost_usd"] or 0 for row in rows) > Decimal(0)
+
+
+SPARK_PYTHON = Path(__file__).parents[2] / ".venv-spark" / "bin" / "python"
+SPARK_TYPES = {
+    pa.string(): "string",
+    pa.int64(): "bigint",
+    pa.int32(): "int",
+    pa.int16(): "smallint",
+    pa.bool_(): "boolean",
+    pa.binary(): "binary",
+    pa.binary(32): "binary",
+    pa.date32(): "date",
+    pa.decimal128(38, 12): "decimal(38,12)",
+    pa.timestamp("us", "UTC"): "timestamp",
+}
+
+
+def require_java() -> None:
+    """Skips, saying so, where there is no Java that Spark can use."""
+    home = os.environ.get("JAVA_HOME")
+    found = f"{home}/bin/java" if home else shutil.which("java")
+    told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr if found else ""
+    version = re.search(r'version "(\d+)', told)
+    if found is None or version is None or int(version[1]) < 17:
+        pytest.skip("no Java 17 or newer, which Spark needs")
+
+
+@pytest.mark.slow
+@pytest.mark.mission("A5")
+def test_spark_reads_the_same(files: list[Path], settings: Settings, tmp_path: Path) -> None:
+    require_java()
+    if not SPARK_PYTHON.exists():
+        pytest.skip("Spark is not installed: `make spark` does it")
+    arrow = pa.concat_tables(pq.ParquetFile(file).read() for file in files)
+    arrow = arrow.sort_by([("execution_id", "ascending"), ("sequence", "ascending")])
+    reader = Path(__file__).parents[1] / "spark" / "read_cold_files.py"
+    done = subprocess.run(
+        [str(SPARK_PYTHON), "-I", str(reader), str(settings.cold_dir), str(tmp_path / "spark")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["types"] == {field.name: SPARK_TYPES[field.type] for field in arrow.schema}
+    assert answer["rows"] == [[plain(value) for value in row.values()] for row in arrow.to_pylist()]
+    assert answer["cost_usd"] == plain(sum(cost for cost in arrow.column("cost_usd").to_pylist() if cost is not None))
+    texts = {value for row in answer["rows"] for value in row if isinstance(value, str)}
+    assert any("漢 🙂" in text for text in texts)
+    assert any(None in row for row in answer["rows"])
+
+
+def plain(value: object) -> object:
+    """A value of Arrow's as `read_cold_files.py` writes it."""
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="microseconds")
+        case date():
+            return value.isoformat()
+        case Decimal():
+            return format(value, "f")
+        case bytes():
+            return value.hex()
+        case _:
+            return value
 
 
 def test_a_file_says_what_it_is(files: list[Path]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ledger_pipeline.cold.feed import Position, Wanted, load_cursor, read_feed, store_cursor
 from ledger_pipeline.cold.reader import scan_events
 from ledger_pipeline.cold.roll import roll, roll_week
-from ledger_pipeline.errors import EpochMismatch
+from ledger_pipeline.errors import ColdStoreDamaged, EpochMismatch
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.append import append
 from ledger_pipeline.hot.database import Connection, connect
@@ -188,3 +188,16 @@ def test_a_cursor_beyond_the_ledgers_end_is_refused(connection: Connection, sett
     _, end = read(connection, settings)
     with pytest.raises(EpochMismatch, match="beyond this ledger's end"):
         read_feed(connection, settings.cold_dir, Position(end.epoch, end.tx + 1000))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_damaged_file_is_named_and_no_event_is_given(
+    connection: Connection, settings: Settings, ordered: bool
+) -> None:
+    fill(connection)
+    roll(connection, settings, NOW)
+    path = sorted(settings.cold_dir.rglob("*.parquet"))[-1]
+    path.write_bytes(path.read_bytes()[:-1])
+    feed = read_feed(connection, settings.cold_dir, ordered=ordered)
+    with pytest.raises(ColdStoreDamaged, match=f"cold file {path} has"):
+        next(feed.batches)

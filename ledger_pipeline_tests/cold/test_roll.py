@@ -63,6 +63,18 @@ def test_rolled_events_are_in_files_only_and_unchanged(connection: Connection, s
     assert contents(connection, settings) == before
 
 
+@pytest.mark.mission("A5")
+def test_ninety_days_are_hot_where_nothing_else_is_set(connection: Connection, settings: Settings) -> None:
+    fill(connection, 1)
+    ninety_days_after = datetime(2025, 1, 13, tzinfo=UTC) + timedelta(days=90)
+    before = len(hot_events(connection))
+    assert roll(connection, settings, ninety_days_after - timedelta(microseconds=1)) == []
+    assert len(hot_events(connection)) == before
+    assert [week.week for week in roll(connection, settings, ninety_days_after)] == WEEKS[:1]
+    assert 0 < len(hot_events(connection)) < before
+
+
+@pytest.mark.mission("A5")
 def test_a_week_is_due_once_its_last_instant_is_old_enough(connection: Connection) -> None:
     fill(connection, 1)
     old_enough = datetime(2025, 1, 13, tzinfo=UTC) + timedelta(days=90)
@@ -324,9 +336,14 @@ def test_cold_files_have_the_documented_columns(connection: Connection, settings
     roll(connection, settings, NOW)
     (path,) = named_files(connection, settings)
     metadata = pq.read_metadata(path)
+    names = ARROW_SCHEMA.names
     assert pq.read_schema(path).equals(ARROW_SCHEMA)
     assert metadata.metadata[b"ledger.schema_version"] == b"1"
-    assert metadata.row_group(0).column(0).compression == "ZSTD"
+    executions, kinds = (metadata.row_group(0).column(names.index(name)) for name in ("execution_id", "event_type"))
+    assert executions.compression == "ZSTD"
+    assert executions.statistics.has_min_max
+    assert executions.bloom_filter_offset is not None
+    assert kinds.has_dictionary_page
 
 
 def test_a_column_expected_to_be_empty_is_read_when_it_is_not(

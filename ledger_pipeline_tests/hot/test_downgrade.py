@@ -1,7 +1,8 @@
 """Up, down and up again: on data that is kept, to the very schema that was; and what is refused."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import sqlalchemy
 from psycopg import sql
 
+from ledger_pipeline.cold.roll import roll
 from ledger_pipeline.errors import SchemaMismatch
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.hot.downgrade import refuse_loss
@@ -18,16 +20,20 @@ from ledger_pipeline.hot.migrate import migrate
 from ledger_pipeline.hot.revision import REVISION, check, current_revision
 from ledger_pipeline.ingest.simulate import run_simulation
 from ledger_pipeline.pricing.book import load_book
+from ledger_pipeline.pricing.by_hand import Variant, set_prices
 from ledger_pipeline.replay.check_projections import check_projections
 from ledger_pipeline.replay.projection_tables import TABLES
+from ledger_pipeline.replay.snapshots import take_snapshots
 from ledger_pipeline.replay.verify import verify
+from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.hot.catalogue_dump import catalogue, difference
 
 NOW = datetime(2026, 3, 9, 12, tzinfo=UTC)
 FIRST = "0001"
 KEPT = frozenset({"admin_log"})
 """Tables that a downgrade leaves where they are: what was done stays on record."""
-COLD = Path("/nonexistent")
+OF_THE_SCHEMA = frozenset({"admin_log", "state_rules", "append_staging", "projection_rebuilds"})
+"""Tables that a migration fills itself, or that hold rows for one call."""
 EVENTS_AND_HEADS = ("workflow_events", *(table.name for table in TABLES), "append_keys", "execution_snapshots")
 
 
@@ -47,6 +53,28 @@ def rows(connection: Connection, tables: tuple[str, ...] = EVENTS_AND_HEADS) -> 
             )
         ).fetchall()
         for name in tables
+    }
+
+
+def columns(connection: Connection) -> dict[str, list[str]]:
+    """The columns of each table but those of events, and those whose rows are of the schema itself."""
+    found = connection.execute(
+        "SELECT c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns FROM pg_class c"
+        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+        " WHERE c.relnamespace = 'ledger'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition GROUP BY 1"
+    ).fetchall()
+    return {row["name"]: row["columns"] for row in found if row["name"] not in OF_THE_SCHEMA}
+
+
+def contents(connection: Connection, of: dict[str, list[str]]) -> dict[str, list[Any]]:
+    """The rows of tables, of these columns, as text."""
+    return {
+        table: connection.execute(
+            sql.SQL("SELECT ROW({})::text AS row FROM {} ORDER BY 1").format(
+                sql.SQL(", ").join(map(sql.Identifier, names)), sql.Identifier(table)
+            )
+        ).fetchall()
+        for table, names in of.items()
     }
 
 
@@ -74,16 +102,32 @@ def test_down_and_up_again_give_the_very_schema_that_was_at_each_step(empty_data
 
 
 @pytest.mark.mission("B6")
-def test_down_and_up_again_keep_every_event_head_and_projection(ledger_url: str, connection: Connection) -> None:
+def test_down_and_up_again_keep_every_row_that_the_first_schema_has_a_place_for(
+    ledger_url: str, connection: Connection, tmp_path: Path
+) -> None:
     run_simulation(connection, load_book(connection), 14, 30, 7, NOW)
+    settings = Settings(home=tmp_path)
+    # Some weeks are cold, with checkpoints; some executions have snapshots; a price was set by hand.
+    assert roll(connection, settings, NOW, keep_days=14)
+    take_snapshots(connection, settings.cold_dir, 10, NOW)
+    rates = {"input": Decimal(3)}
+    set_prices(connection, Variant("acme", "m"), rates, valid_from=NOW, reason="ours", operator="ada", now=NOW)
     before = rows(connection)
-    assert len(before["workflow_events"]) > 200
+    assert all(before[table] for table in ("workflow_events", "execution_snapshots", "usage_keys"))
+    places = columns(connection)
     assert migrate(ledger_url, NOW, FIRST) == FIRST
     assert rows(connection) == before
+    # Of each table and column that is there at both ends: people, prices, manifest, checkpoints, epochs, cursors.
+    common = {table: [name for name in names if name in places[table]] for table, names in columns(connection).items()}
+    below = contents(connection, common)
+    assert {"customers", "drives", "model_pricing", "archive_manifest", "checkpoints", "ledger_epochs"} <= {
+        table for table, held in below.items() if held
+    }
     assert migrate(ledger_url, NOW) == REVISION
     assert rows(connection) == before
-    assert verify(connection, COLD).ok
-    assert check_projections(connection, COLD).ok
+    assert contents(connection, common) == below
+    assert verify(connection, settings.cold_dir).ok
+    assert check_projections(connection, settings.cold_dir).ok
     check(ledger_url)
 
 
@@ -97,6 +141,19 @@ def test_a_downgrade_that_would_lose_events_is_refused_on_the_way_to_base(
         migrate(ledger_url, NOW, "base")
     # One transaction: the newer schema is still there, too.
     assert current_revision(ledger_url) == REVISION
+    assert rows(connection) == before
+
+
+@pytest.mark.mission("B6")
+def test_a_downgrade_is_refused_where_every_event_is_cold(
+    ledger_url: str, connection: Connection, tmp_path: Path
+) -> None:
+    run_simulation(connection, load_book(connection), 1, 1, 8, NOW)
+    assert roll(connection, Settings(home=tmp_path), NOW + timedelta(days=365))
+    before = rows(connection)
+    assert before["workflow_events"] == []
+    with pytest.raises(SchemaMismatch, match="would drop events"):
+        migrate(ledger_url, NOW, "base")
     assert rows(connection) == before
 
 

@@ -1,13 +1,17 @@
 """Migrations up, down and up again; what is refused."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from ledger_pipeline import Ledger
 from ledger_pipeline.errors import SchemaMismatch, ServerUnavailable
 from ledger_pipeline.hot.database import connect
 from ledger_pipeline.hot.migrate import migrate
 from ledger_pipeline.hot.revision import REVISION, check, current_revision
+from ledger_pipeline.settings import Settings
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 
@@ -48,14 +52,21 @@ def test_a_half_migrated_database_is_named(empty_database_url: str) -> None:
 
 
 @pytest.mark.mission("B6")
-def test_a_newer_database_is_refused(ledger_url: str) -> None:
+def test_a_newer_database_is_refused(ledger_url: str, tmp_path: Path) -> None:
     with connect(ledger_url, autocommit=True) as connection:
         connection.execute("UPDATE public.ledger_schema_version SET version_num = '9999'")
     assert current_revision(ledger_url) == "9999"
-    with pytest.raises(SchemaMismatch, match="newer"):
-        migrate(ledger_url, NOW)
-    with pytest.raises(SchemaMismatch, match="9999"):
-        check(ledger_url)
+    settings = Settings(home=tmp_path, database_url=SecretStr(ledger_url))
+    for attempt in (
+        lambda: migrate(ledger_url, NOW),
+        lambda: migrate(ledger_url, NOW, "base"),
+        lambda: check(ledger_url),
+        lambda: Ledger.open(settings),
+    ):
+        # Never the advice to migrate, which would be refused.
+        with pytest.raises(SchemaMismatch, match=r"schema 9999 is newer .*: upgrade ledger-pipeline$"):
+            attempt()
+    assert current_revision(ledger_url) == "9999"
 
 
 def test_an_unknown_revision_is_refused(ledger_url: str) -> None:

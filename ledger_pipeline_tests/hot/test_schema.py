@@ -44,6 +44,51 @@ def test_vocabularies_are_database_types(connection: Connection) -> None:
         assert row == {"values": [value.value for value in values]}
 
 
+STATE = {
+    "workflow_executions": (
+        "id template_id template_version retry_of parent_execution_id parent_step_id workflow_name workflow_type mode"
+        " drive_id customer_id user_id agent_id status input_parameters trigger_context accumulated_context output_data"
+        " error_message error_details metadata current_step_id current_step_order total_steps progress_percentage"
+        " approvals_pending total_cost estimated_cost spent_tokens budget_usd budget_tokens triggered_by"
+        " triggered_by_kind approved_by events started_at paused_at resumed_at completed_at failed_at cancelled_at"
+        " aborted_at timed_out_at created_at updated_at"
+    ),
+    "workflow_steps": (
+        "execution_id parent_step_id path step_order step_name step_type agent_id template_step_id step_config status"
+        " input_data output_data user_input tool_name tool_parameters tool_result attempt max_attempts error_message"
+        " error_details child_execution_id started_at completed_at metadata"
+    ),
+    "executions": (
+        "id execution_id step_id agent_id attempt status model input_tokens output_tokens total_cost triggered_by"
+        " approved_by started_at events"
+    ),
+    "workflow_artifacts": "id execution_id step_id artifact_type name uri size_bytes content_type sha256 metadata",
+    "execution_log": "timestamp level step_index step_name message details",
+    "workflow_templates": (
+        "drive_id name title description version status category tags parameters outputs timeout_minutes max_retries"
+        " created_by is_public created_at updated_at"
+    ),
+    "workflow_template_versions": (
+        "template_id version_number version_tag template_snapshot change_summary change_type breaking_changes"
+        " created_by"
+    ),
+    "workflow_template_steps": (
+        "template_id step_order agent_id prompt_template requires_user_input input_schema metadata type tool_name"
+    ),
+}
+"""Columns that people's queries rely on."""
+
+
+@pytest.mark.mission("A9")
+@pytest.mark.parametrize("table", STATE)
+def test_a_row_has_the_full_latest_state(connection: Connection, table: str) -> None:
+    rows = connection.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+        (f"ledger.{table}",),
+    ).fetchall()
+    assert set(STATE[table].split()) - {row["attname"] for row in rows} == set()
+
+
 def test_state_rules_in_the_database_are_those_of_the_code(connection: Connection) -> None:
     rows = connection.execute("SELECT * FROM state_rules").fetchall()
     assert {row["event_type"] for row in rows} == set(RULES)

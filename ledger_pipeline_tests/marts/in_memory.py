@@ -73,6 +73,7 @@ class InMemorySource:
 
     rows: list[Row] = field(default_factory=list[Row])
     prices_table: pa.Table = field(default_factory=staging.PRICE_SCHEMA.empty_table)
+    removed_table: pa.Table = field(default_factory=staging.REMOVED_COSTS_SCHEMA.empty_table)
     instance: str = "in memory"
     lost_in_counting: int = 0
 
@@ -119,6 +120,9 @@ class InMemorySource:
 
     def checkpoints(self) -> pa.Table:
         return staging.CHECKPOINT_SCHEMA.empty_table()
+
+    def removed_costs(self) -> pa.Table:
+        return self.removed_table
 
     def prices(self) -> pa.Table:
         return self.prices_table

@@ -1,7 +1,7 @@
 """What a short history gives in each mart: story.yaml in, <mart>/expected.csv out."""
 
 import csv
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,18 @@ def prices() -> pa.Table:
     return pa.Table.from_pylist(given, staging.PRICE_SCHEMA)
 
 
+def removed_costs() -> pa.Table:
+    """What a removed week cost, as in removed_costs/expected.csv, and one whose events are still there."""
+    usage = {"workflow_name": "deploy", "user_id": str(an_id("ada")), "provider": "anthropic", "model": "claude-3-opus"}
+    measures = {"calls": 3, "priced_calls": 2, "total_tokens": 4000}
+    money = {"cost_usd": Decimal("0.12"), "estimated_cost_usd": Decimal("0.01"), "corrected_cost_usd": Decimal("0.12")}
+    rows = [
+        {"week": week, "day": week + timedelta(days=2), "month": f"{week:%Y-%m}", **usage, **measures, **money}
+        for week in (date(2024, 1, 1), date(2026, 3, 2))
+    ]
+    return pa.Table.from_pylist(rows, staging.REMOVED_COSTS_SCHEMA)
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """The marts of the story."""
@@ -90,7 +102,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Build:
         if "target_occurred_at" in fields:
             fields["target_occurred_at"] = an_instant(fields["target_occurred_at"])
         events.append(make_event(kind, {**fields, "execution_id": of, "occurred_at": at}))
-    source = InMemorySource(prices_table=prices())
+    source = InMemorySource(prices_table=prices(), removed_table=removed_costs())
     source.add(stored(events))
     return build_from(source, Settings(home=tmp_path_factory.mktemp("told")), NOW)
 

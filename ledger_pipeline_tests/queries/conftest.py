@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.rows import DictRow
 from pydantic import SecretStr
 
 from ledger_pipeline.ledger import Ledger
@@ -12,6 +15,22 @@ from ledger_pipeline.pages import Page
 from ledger_pipeline.settings import Settings
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
+Statement = tuple[sql.Composable | str, Any]
+
+
+def recording(sent: list[Statement]) -> type[psycopg.Cursor[DictRow]]:
+    """A kind of cursor that notes every statement that it sends, with its parameters."""
+
+    class Recording(psycopg.Cursor[DictRow]):
+        def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+            sent.append((query, params))
+            return super().execute(query, params, **options)
+
+        def stream(self, query: Any, params: Any = None, **options: Any) -> Any:
+            sent.append((query, params))
+            return super().stream(query, params, **options)
+
+    return Recording
 
 
 @pytest.fixture(scope="module")

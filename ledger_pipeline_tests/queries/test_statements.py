@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from psycopg import sql
-from psycopg.rows import DictRow
 from pydantic import SecretStr
 
 from ledger_pipeline.hot.database import Connection, connect
@@ -21,7 +19,7 @@ from ledger_pipeline.ledger import Ledger
 from ledger_pipeline.queries.answers import Queries
 from ledger_pipeline.settings import Settings
 from ledger_pipeline.templates.store import TemplatePage, Templates
-from ledger_pipeline_tests.queries.conftest import NOW
+from ledger_pipeline_tests.queries.conftest import NOW, Statement, recording
 
 EXECUTIONS, DAYS, EVENTS = 200, 20, 1_000_000
 MULTIPLY = (Path(__file__).parent / "multiply.sql").read_text()
@@ -36,7 +34,6 @@ WATCHED = (
 )
 CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SET ", "LOCK TABLE ")
 """How statements begin that have no plan."""
-Statement = tuple[sql.Composable | str, Any]
 
 
 class Answers(Queries):
@@ -58,15 +55,8 @@ class Recorder:
 
     @contextmanager
     def _connect(self) -> Generator[Connection]:
-        statements = self.statements
-
-        class Recording(psycopg.Cursor[DictRow]):
-            def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-                statements.append((query, params))
-                return super().execute(query, params, **options)
-
         with connect(self._url, autocommit=True) as connection:
-            connection.cursor_factory = Recording
+            connection.cursor_factory = recording(self.statements)
             yield connection
 
     def asked(self, question: Callable[[Answers], Any]) -> list[Statement]:

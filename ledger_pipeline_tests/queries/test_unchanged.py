@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,14 +13,50 @@ from pydantic import SecretStr
 
 from ledger_pipeline import events
 from ledger_pipeline.events.enums import ArtifactType, ExecutionStatus
-from ledger_pipeline.hot.database import connect
+from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.hot.people import Agent, create_agent, delete
 from ledger_pipeline.ledger import Ledger
 from ledger_pipeline.queries.answers import Queries
 from ledger_pipeline.settings import Settings
-from ledger_pipeline_tests.queries.conftest import NOW, all_pages
+from ledger_pipeline_tests.queries.conftest import NOW, Statement, all_pages, recording
 
 Answers = dict[str, Any]
+MOST_STATEMENTS = {
+    "executions": 3,
+    "running": 3,
+    "execution": 11,
+    "artifacts": 6,
+    "audit": 5,
+    "errors": 5,
+    "statistics": 4,
+    "cost_by_mode": 1,
+    "billing": 1,
+    "metrics": 1,
+}
+"""How many statements an answer may send to the hot store, whatever it holds and wherever that lies."""
+
+
+def statements(connection: Connection, queries: Queries, of: Answers) -> dict[str, int]:
+    """How many statements to the hot store each answer takes, transactions left out."""
+    executions = of["executions"]
+    user = next(one.user_id for one in executions if one.user_id)
+    asked = {
+        **{name: getattr(queries, name) for name in ("executions", "running", "cost_by_mode", "billing", "metrics")},
+        **{name: partial(getattr(queries, name), page_size=500) for name in ("audit", "errors")},
+        "statistics": partial(queries.statistics, user),
+        **{f"execution {one.execution_id}": partial(queries.execution, one.execution_id) for one in executions[::8]},
+        **{f"artifacts {one.execution_id}": partial(queries.artifacts, one.execution_id) for one in executions[::8]},
+    }
+    sent: list[Statement] = []
+    found: dict[str, int] = {}
+    factory = connection.cursor_factory
+    connection.cursor_factory = recording(sent)
+    for name, question in asked.items():
+        sent.clear()
+        question()
+        found[name] = sum("LOCK TABLE" not in str(text) for text, _ in sent)
+    connection.cursor_factory = factory
+    return found
 
 
 def answers(queries: Queries, now: datetime) -> Answers:
@@ -61,20 +98,30 @@ def answers(queries: Queries, now: datetime) -> Answers:
     return given
 
 
+SENT: dict[str, dict[str, int]] = {}
+"""What `statements` counted at each stage."""
+
+
 @pytest.fixture(scope="module")
 def stages(ledger: Ledger) -> Iterator[dict[str, Answers]]:
     """The answers at each stage of a ledger's life."""
     # One connection for all: a new one reads the catalogue of hundreds of leaves first.
     with connect(ledger.url, autocommit=True) as connection:
         queries = Queries(ledger.settings, lambda: nullcontext(connection))
-        stages = {"hot": answers(queries, NOW)}
+        stages: dict[str, Answers] = {}
+
+        def ask(stage: str) -> None:
+            stages[stage] = answers(queries, NOW)
+            SENT[stage] = statements(connection, queries, stages[stage])
+
+        ask("hot")
         ledger.roll(NOW)
-        stages["rolled"] = answers(queries, NOW)
+        ask("rolled")
         ledger.build_marts(NOW)
         assert ledger.prune(NOW, 24).executions > 5
-        stages["partly pruned"] = answers(queries, NOW)
+        ask("partly pruned")
         assert ledger.prune(NOW, 0).executions > 1
-        stages["pruned"] = answers(queries, NOW)
+        ask("pruned")
         yield stages
 
 
@@ -85,6 +132,15 @@ def stages(ledger: Ledger) -> Iterator[dict[str, Answers]]:
 def test_answers_are_unchanged(stages: dict[str, Answers], stage: str) -> None:
     hot, later = stages["hot"], stages[stage]
     assert [name for name in hot if hot[name] != later.get(name)] == []
+
+
+@pytest.mark.mission("C3")
+@pytest.mark.usefixtures("stages")
+@pytest.mark.parametrize("stage", ["hot", "rolled", "partly pruned", "pruned"])
+@pytest.mark.slow
+def test_an_answer_sends_a_fixed_number_of_statements_wherever_its_rows_lie(stage: str) -> None:
+    too_many = {name: sent for name, sent in SENT[stage].items() if sent > MOST_STATEMENTS[name.split()[0]]}
+    assert too_many == {}
 
 
 @pytest.mark.slow

@@ -10,11 +10,14 @@ from uuid import UUID, uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
 
+from ledger_pipeline import Ledger
 from ledger_pipeline.cold.roll import roll
+from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.events import ContextUpdated, Event, WorkflowCreated, WorkflowStarted
 from ledger_pipeline.events.state_text import state_text
-from ledger_pipeline.hot.append import append_many
+from ledger_pipeline.hot.append import append_many, last_sequences
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.replay.replay import replay
 from ledger_pipeline.replay.snapshots import take_snapshots
@@ -82,6 +85,45 @@ def test_a_replay_gives_the_same_bytes_hot_cold_across_both_and_from_snapshots(
     assert replayed() == hot
     take_snapshots(connection, settings.cold_dir, 5, START)
     assert replayed() == hot
+
+
+@pytest.mark.mission("A7")
+@pytest.mark.parametrize("every", [5, 9, 15])
+def test_a_replay_of_what_is_cold_reads_no_file_before_its_snapshot(
+    connection: Connection, settings: Settings, execution_ids: list[UUID], every: int
+) -> None:
+    roll_until(connection, settings, 60)
+    files = files_of(connection, settings)
+    # Seven events a week, the first on a Monday. Of use are the file of the event after the snapshot and those behind.
+    before = EVENTS // every * every // 7
+    expected = [state_text(replay(connection, settings.cold_dir, each)) for each in execution_ids]
+    take_snapshots(connection, settings.cold_dir, every, START)
+    assert 0 < before < len(files)
+    for file in files[:before]:
+        file.unlink()
+    assert [state_text(replay(connection, settings.cold_dir, each)) for each in execution_ids] == expected
+    connection.execute("DELETE FROM execution_snapshots")
+    with pytest.raises(ColdStoreDamaged):
+        replay(connection, settings.cold_dir, execution_ids[0])
+
+
+@pytest.mark.mission("A7")
+def test_a_snapshot_is_taken_every_ten_events_where_nothing_else_is_set(ledger_url: str, tmp_path: Path) -> None:
+    execution_id = uuid4()
+
+    def taken(**setting: int) -> list[int]:
+        settings = Settings(home=tmp_path, database_url=SecretStr(ledger_url), **setting)
+        with Ledger.open(settings) as ledger:
+            ledger.snapshot(START + timedelta(days=EVENTS))
+            rows = ledger.connection.execute("SELECT sequence FROM execution_snapshots ORDER BY sequence").fetchall()
+        return [row["sequence"] for row in rows]
+
+    with Ledger.open(Settings(home=tmp_path, database_url=SecretStr(ledger_url))) as ledger:
+        for length, expected in ((9, []), (10, [10]), (29, [10, 20])):
+            stored = last_sequences(ledger.connection, [execution_id]).get(execution_id, 0)
+            ledger.append_many(history(execution_id)[stored:length], history=True)
+            assert taken() == expected
+    assert taken(snapshot_every=4)[-1] == 28
 
 
 def test_a_ledger_that_is_partly_cold_is_verified_whole(

@@ -91,6 +91,19 @@ def test_steps_are_rows_in_their_order_nested_ones_too(
 
 
 @pytest.mark.mission("D1")
+def test_a_step_keeps_what_else_its_author_notes_of_it(
+    connection: Connection, templates: Templates, drive: UUID
+) -> None:
+    metadata = {"timeout": 30, "retry": {"backoff": [1, 2]}}
+    step = {"agentId": "writer", "promptTemplate": "Write {{topic}}", "metadata": metadata}
+    saved = templates.save(framed("noting", step, {"tool_name": "t"}), drive_id=drive)
+    found = connection.execute(
+        "SELECT metadata FROM workflow_template_steps WHERE template_id = %s ORDER BY step_order", (saved.template_id,)
+    ).fetchall()
+    assert found == [{"metadata": metadata}, {"metadata": {}}]
+
+
+@pytest.mark.mission("D1")
 def test_drive_and_creator_may_be_those_that_the_document_notes_by_name(
     connection: Connection, templates: Templates
 ) -> None:

@@ -20,9 +20,11 @@ from ledger_pipeline.cli.commands.prove import prove
 from ledger_pipeline.cli.commands.prune import prune
 from ledger_pipeline.cli.commands.psql import psql
 from ledger_pipeline.cli.commands.query import query
+from ledger_pipeline.cli.commands.recover import recover
 from ledger_pipeline.cli.commands.replay import replay
 from ledger_pipeline.cli.commands.report import report
 from ledger_pipeline.cli.commands.restore import restore
+from ledger_pipeline.cli.commands.retention import retention
 from ledger_pipeline.cli.commands.roll import roll
 from ledger_pipeline.cli.commands.seed import seed
 from ledger_pipeline.cli.commands.simulate import simulate
@@ -44,6 +46,7 @@ COMMANDS: tuple[click.Command, ...] = (
     roll,
     restore,
     prune,
+    retention,
     query,
     events,
     replay,
@@ -51,6 +54,7 @@ COMMANDS: tuple[click.Command, ...] = (
     verify,
     projections,
     adopt,
+    recover,
     checkpoint,
     prove,
     prices,

@@ -20,13 +20,18 @@ def export_group() -> None:
 @export_group.command("jsonl", epilog=example("ledger-pipeline export jsonl --output events.jsonl"))
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="File to write; default: stdout.")
 @click.option("--execution", "execution_id", type=click.UUID, metavar="ID", help="Only this execution.")
-def export_jsonl(output: Path | None, execution_id: UUID | None) -> None:
+@click.option(
+    "--but-removed",
+    is_flag=True,
+    help="Without weeks removed under retention; else it refuses, naming them.",
+)
+def export_jsonl(output: Path | None, execution_id: UUID | None, but_removed: bool) -> None:
     """Write every event, hot and cold, in the ledger's interchange format (docs/interchange.md)."""
     from ledger_pipeline.cli.atomic_file import written_whole
     from ledger_pipeline.ledger import Ledger
 
     target: AbstractContextManager[BinaryIO] = written_whole(output) if output else nullcontext(sys.stdout.buffer)
     with Ledger.open() as ledger, target as out:
-        events = ledger.export_jsonl(out, execution_id)
+        events = ledger.export_jsonl(out, execution_id, but_removed=but_removed)
         out.flush()
     say(f"{events:,} events" + (f" in {output}" if output else ""))

@@ -54,10 +54,12 @@ def verify(notes: Path | None, key_files: tuple[Path, ...], resume: bool, as_jso
         report = ledger.verify(progress, notes, keys, kept)
     if as_json:
         answer = {"ok": report.ok, "events": report.events, "resumed_events": report.resumed_events}
-        echo_json({**answer, "problems": report.problems})
+        echo_json({**answer, "problems": report.problems, "removed": report.removed})
     else:
         for problem in report.problems:
             click.echo(f"{problem.event_id or problem.file or 'ledger'}: {problem.what}")
+        for removed in report.removed:
+            click.echo(removed)
         if report.resumed_events:
             click.echo(
                 f"{report.resumed_events:,} of the events were hashed by the run before; their files are the same"

@@ -12,6 +12,7 @@ LEFT JOIN LATERAL (
     WHERE n.execution_id = h.id AND n.reducer_version = %(reducer_version)s
 ) s ON true
 WHERE h.pruned_at IS NULL
+    AND NOT EXISTS (SELECT FROM removed_segments r WHERE r.execution_id = h.id)
     AND h.last_sequence >= %(every)s
     AND h.last_sequence - h.last_sequence %% %(every)s > coalesce(s.sequence, 0)
 ORDER BY h.last_week, h.id

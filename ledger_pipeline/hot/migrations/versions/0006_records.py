@@ -7,7 +7,7 @@ from ledger_pipeline.hot.migration_steps import SQL_FOLDER, as_owner
 revision = "0006"
 down_revision = "0005"
 
-_PARTS: tuple[str, ...] = ()
+_PARTS: tuple[str, ...] = ("0006_30_retention",)
 
 
 def upgrade() -> None:
