@@ -151,8 +151,10 @@ def refuse_beyond_epoch(connection: Connection, cold_dir: ColdStore, place: Posi
         if hot is None or place.tx < hot["tx"]:
             return
         weeks = [week for week in committed_weeks(connection) if week.first[0] <= place.epoch <= week.last[0]]
-    end: int = hot["tx"]
-    if files := [str(check_file(cold_dir, file)) for week in weeks for file in week.files]:
+    removed = [week.last[1] + 1 for week in weeks if week.removal is not None and week.last[0] == place.epoch]
+    end: int = max([hot["tx"], *removed])
+    kept = [week for week in weeks if week.removal is None]
+    if files := [str(check_file(cold_dir, file)) for week in kept for file in week.files]:
         with duckdb.connect() as database:
             cold = database.execute(_EPOCHS_END_COLD, {"files": files, "epoch": place.epoch}).fetchall()
         end = max(end, cold[0][0])
