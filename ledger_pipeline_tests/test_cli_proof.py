@@ -181,7 +181,7 @@ def test_a_ledger_is_verified_against_its_notes(
     assert cli("checkpoint").code == 0
     assert cli("verify", "--notes", notes).code == 0
     (key,) = notes.rglob("*.vkey")
-    healthy = {"ok": True, "events": 18, "resumed_events": 0, "problems": []}
+    healthy = {"ok": True, "events": 18, "resumed_events": 0, "problems": [], "removed": []}
     assert cli("verify", "--notes", notes, "--key", key, "--json").data == healthy
     assert cli("verify", "--resume", "--json").data == healthy  # there is nothing to go on from
     assert not settings.verification_dir.exists()
