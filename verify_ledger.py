@@ -20,7 +20,7 @@ import binascii
 import json
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import pairwise
@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 SEPARATOR = "\x1f"
 GENESIS = bytes(32)
 RECORD_FORMAT, PROOF_FORMAT = "ledger-note-record-1", "ledger-proof-1"
+CONSISTENCY_FORMAT = "ledger-consistency-1"
 
 ENVELOPE_COLUMNS = """
 event_id execution_id sequence event_type event_version week epoch tx occurred_at recorded_at workflow_name
@@ -78,11 +79,31 @@ ContextUpdated 25
 ArtifactRecorded 26 artifact_id artifact_type artifact_name uri size_bytes content_type sha256
 LogRecorded 27 log_level message
 """
-"""Each event type with its profile number and the columns that its canonical text has between envelope and payload."""
+"""Each event type with its profile number and the columns that its canonical text has between envelope and payload.
+
+That is version 1 of the type; version 2 has a line of its own that begins with the name and `/2`.
+"""
+
+
+class Layout(NamedTuple):
+    """What the canonical text of one version of an event type has of its own."""
+
+    profile: str
+    columns: list[str]
+
+
+def layouts(text: str) -> dict[str, dict[str, Layout]]:
+    """The layouts of each event type by version."""
+    found: dict[str, dict[str, Layout]] = {}
+    for line in text.strip().splitlines():
+        name, profile, *columns = line.split()
+        event_type, _, version = name.partition("/")
+        found.setdefault(event_type, {})[version or "1"] = Layout(profile, columns)
+    return found
+
 
 ENVELOPE = ENVELOPE_COLUMNS.split()
-OWN_COLUMNS = {name: columns for name, _, *columns in (line.split() for line in TYPES.strip().splitlines())}
-PROFILES = {name: profile for name, profile, *_ in (line.split() for line in TYPES.strip().splitlines())}
+LAYOUTS = layouts(TYPES)
 TIMES = {"occurred_at", "recorded_at", "target_occurred_at"}
 
 CHECKPOINT = ("n", "epoch", "first_tx", "end_tx", "events", "root", "closed_at")
@@ -139,6 +160,30 @@ def root_of_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes])
             node = sha256(b"\x01" + (sibling + node if index % 2 else node + sibling)).digest()
         index, last = index // 2, last // 2
     return None if rest else node
+
+
+def is_consistent(earlier: int, later: int, earlier_root: bytes, later_root: bytes, path: Sequence[bytes]) -> bool:
+    """Whether a path shows that one tree is the beginning of the other (RFC 9162, section 2.1.4.2)."""
+    if earlier == later:
+        return earlier_root == later_root and not path
+    if not 0 < earlier < later or not path:
+        return False
+    nodes = [earlier_root, *path] if earlier & (earlier - 1) == 0 else list(path)
+    place, last = earlier - 1, later - 1
+    while place % 2:
+        place, last = place // 2, last // 2
+    first = second = nodes[0]
+    for node in nodes[1:]:
+        if last == 0:
+            return False
+        if place % 2 or place == last:
+            first, second = sha256(b"\x01" + node + first).digest(), sha256(b"\x01" + node + second).digest()
+            while place % 2 == 0 and place:
+                place, last = place // 2, last // 2
+        else:
+            second = sha256(b"\x01" + second + node).digest()
+        place, last = place // 2, last // 2
+    return last == 0 and (first, second) == (earlier_root, later_root)
 
 
 # Signed notes (c2sp.org/signed-note, c2sp.org/tlog-checkpoint) --------------------------------------------------------
@@ -311,19 +356,28 @@ def canonical_text_sql() -> str:
         shown = (f"epoch_us({name})" if name in TIMES else name for name in columns)
         return f"concat({', chr(31), '.join(shown)})"
 
-    profiles = " ".join(f"WHEN '{name}' THEN '{profile}'" for name, profile in PROFILES.items())
-    own = " ".join(f"WHEN '{name}' THEN {joined([*columns, 'payload'])}" for name, columns in OWN_COLUMNS.items())
-    parts = [f"CASE event_type {profiles} END", joined(ENVELOPE), f"CASE event_type {own} END"]
-    return f"concat({', chr(31), '.join(parts)})"
+    def by_type(shown: Callable[[Layout], str]) -> str:
+        cases: list[str] = []
+        for event_type, versions in LAYOUTS.items():
+            own = " ".join(f"WHEN {version} THEN {shown(layout)}" for version, layout in versions.items())
+            cases.append(f"WHEN '{event_type}' THEN CASE event_version {own} END")
+        return f"CASE event_type {' '.join(cases)} END"
+
+    profile = by_type(lambda layout: f"'{layout.profile}'")
+    own = by_type(lambda layout: joined([*layout.columns, "payload"]))
+    text = f"concat({', chr(31), '.join([profile, joined(ENVELOPE), own])})"
+    return f"CASE WHEN {profile} IS NOT NULL THEN {text} END"
 
 
 def foreign_sql() -> str:
     """SQL for whether a row has a value in a column of other types, which its canonical text does not show."""
     owners: dict[str, list[str]] = {}
-    for name, columns in OWN_COLUMNS.items():
-        for column in columns:
-            owners.setdefault(column, []).append(f"'{name}'")
-    return " OR ".join(f"{column} IS NOT NULL AND event_type NOT IN ({', '.join(of)})" for column, of in owners.items())
+    for name, versions in LAYOUTS.items():
+        for column in dict.fromkeys(column for layout in versions.values() for column in layout.columns):
+            having = [version for version, layout in versions.items() if column in layout.columns]
+            in_some = "" if len(having) == len(versions) else f" AND event_version IN ({', '.join(having)})"
+            owners.setdefault(column, []).append(f"event_type = '{name}'{in_some}")
+    return " OR ".join(f"{column} IS NOT NULL AND NOT ({' OR '.join(of)})" for column, of in owners.items())
 
 
 # The folders' names (`week=…`) must not stand in for what the files say of the week.
@@ -536,6 +590,21 @@ def _root(canonical_text: str, place: dict[str, Any]) -> bytes | None:
     return root_of_inclusion(leaf_of(canonical_text), int(place["index"]), int(place["size"]), path)
 
 
+def check_consistency(proof: dict[str, Any], keys: Sequence[Key]) -> tuple[Checkpoint, Checkpoint]:
+    """The two trees of which one is proven to be the beginning of the other; raises Bad for what proves nothing."""
+    try:
+        notes = [open_note(proof[name], keys) for name in ("earlier_note", "later_note")]
+        path = [bytes.fromhex(node) for node in proof["path"]]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WrongUse(f"proof: is not as `prove --since --json` writes it ({type(error).__name__}: {error})") from None
+    earlier, later = notes
+    if earlier.origin != later.origin:
+        raise Bad(f"notes: are of two ledgers, {earlier.origin} and {later.origin}")
+    if not is_consistent(earlier.size, later.size, earlier.root, later.root, path):
+        raise Bad(f"path: does not show that the tree of {later.size} leaves goes on from that of {earlier.size}")
+    return earlier, later
+
+
 # The command ----------------------------------------------------------------------------------------------------------
 
 
@@ -604,6 +673,10 @@ def _run_proof(path: Path, given: Sequence[str]) -> int:
     beside = proof.get("verifier_keys", [])
     keys = known_keys(given, beside if isinstance(beside, list) else [])
     try:
+        if proof.get("format") == CONSISTENCY_FORMAT:
+            earlier, later = check_consistency(proof, keys)
+            print(f"proven: the tree of {later.size} leaves goes on from that of {earlier.size}, of {later.origin}")
+            return 0
         columns = check_proof(proof, keys)
     except Bad as bad:
         print(f"NOT proven: {bad}")

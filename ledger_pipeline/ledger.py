@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ledger_pipeline.budgets.budget import Budgets
     from ledger_pipeline.budgets.judging import Judged
     from ledger_pipeline.cold.checkpoints import Checkpoint
+    from ledger_pipeline.cold.consistency import ConsistencyProof
     from ledger_pipeline.cold.consumer import Delivery
     from ledger_pipeline.cold.feed import Position
     from ledger_pipeline.cold.horizon import FeedStatus
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from ledger_pipeline.ingest.seed.story import Followed
     from ledger_pipeline.queries.answers import Queries
     from ledger_pipeline.replay.check_projections import ProjectionReport
+    from ledger_pipeline.replay.kept_work import KeptWork
     from ledger_pipeline.replay.rebuild_projections import Rebuilt
     from ledger_pipeline.replay.repricing import Repriced
     from ledger_pipeline.replay.verify import Report
@@ -306,18 +308,20 @@ class Ledger:
         progress: Callable[..., None] | None = None,
         notes: Path | None = None,
         keys: Sequence["VerifierKey"] | None = None,
+        kept: "KeptWork | None" = None,
     ) -> "Report":
         """Re-hashes everything stored, hot and cold; `notes` is a folder of notes that the ledger must agree with.
 
-        They must be signed by one of the keys, by default the one that signs here.
+        They must be signed by one of the keys, by default the one that signs here. `kept` is where a run that is broken
+        off leaves what it has found, and where this one goes on from.
         """
         from ledger_pipeline.replay.note_check import KeptNotes
         from ledger_pipeline.replay.verify import verify
 
         with self._session() as reading:
             # Before the events: a note that is there now signs what is in the database already.
-            kept = None if notes is None else KeptNotes.read(reading, self.settings, notes, keys)
-            return verify(reading, self.settings.cold_dir, progress=progress, notes=kept)
+            kept_notes = None if notes is None else KeptNotes.read(reading, self.settings, notes, keys)
+            return verify(reading, self.settings.cold_dir, progress=progress, notes=kept_notes, kept=kept)
 
     @cached_property
     def queries(self) -> "Queries":
@@ -481,6 +485,13 @@ class Ledger:
         wanted = id_of("event_id", event_id)
         with self._session() as reading:
             return prove(reading, self.settings, wanted)
+
+    def prove_consistency(self, since: Path) -> "ConsistencyProof":
+        """The proof that the ledger goes on from a kept note; see `cold.consistency.prove_consistency`."""
+        from ledger_pipeline.cold.consistency import prove_consistency
+
+        with self._session() as reading:
+            return prove_consistency(reading, self.settings, since)
 
     def roll(
         self,

@@ -146,6 +146,11 @@ class Settings(BaseSettings):
         return self.signing_key_file or self.home / "keys" / "notes.pem"
 
     @property
+    def verification_dir(self) -> Path:
+        """Folder of what a verification that was broken off has found."""
+        return self.home / "verification"
+
+    @property
     def marts_dir(self) -> Path:
         """Folder of the mart builds and of the `current.duckdb` link."""
         return self.home / "marts"

@@ -146,7 +146,7 @@ def test_replay_diff_names_what_changed(invoice: CommandLine) -> None:
 def test_verify_answers_yes(invoice: CommandLine) -> None:
     answer = invoice("verify", "--json")
     assert answer.code == 0
-    assert answer.data == {"ok": True, "events": 4, "problems": []}
+    assert answer.data == {"ok": True, "events": 4, "resumed_events": 0, "problems": [], "removed": []}
 
 
 def test_verify_answers_no_and_names_the_event_that_was_changed(invoice: CommandLine) -> None:

@@ -111,6 +111,34 @@ def test_a_proof_of_something_else_proves_nothing(proof: dict[str, Any], tmp_pat
         assert (code, what in out) == (1, True), (what, out)
 
 
+def test_a_ledger_is_proven_to_go_on_from_a_note(
+    cli: CommandLine, connection: Connection, settings: Settings, tmp_path: Path
+) -> None:
+    for seed in range(3):
+        fill(connection, 1, seed=seed)
+        assert cli("checkpoint").code == 0
+    notes = sorted((settings.home / "notes").rglob("*.note"))
+    path = tmp_path / "proof.json"
+    for note in notes:
+        proof = cli("prove", "--since", note, "--json").data
+        path.write_text(json.dumps(proof))
+        code, out, _ = audit("--proof", path)
+        assert (code, f"goes on from that of {int(note.stem)}" in out) == (0, True), out
+    assert "is the beginning of the tree of" in cli("prove", "--since", notes[0]).out
+    proof = cli("prove", "--since", notes[0], "--json").data
+    for changed in (proof | {"path": proof["path"][1:]}, proof | {"earlier_note": proof["later_note"]}):
+        path.write_text(json.dumps(changed))
+        assert audit("--proof", path)[0] == 1
+    assert cli("prove").code == cli("prove", event_ids(connection)[0], "--since", notes[0]).code == 2
+    refused = cli("prove", "--since", tmp_path / "none.note")
+    assert (refused.code, refused.err.startswith("error: since:")) == (2, True)
+    # The ledger was rolled back to before the last note: from that one it doesn't go on.
+    connection.execute("ALTER TABLE tree_leaves DISABLE TRIGGER USER")
+    connection.execute("DELETE FROM tree_leaves WHERE place = (SELECT max(place) FROM tree_leaves)")
+    refused = cli("prove", "--since", notes[-1])
+    assert (refused.code, "rolled back" in refused.err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("content", "what"),
     [
@@ -153,7 +181,10 @@ def test_a_ledger_is_verified_against_its_notes(
     assert cli("checkpoint").code == 0
     assert cli("verify", "--notes", notes).code == 0
     (key,) = notes.rglob("*.vkey")
-    assert cli("verify", "--notes", notes, "--key", key, "--json").data == {"ok": True, "events": 18, "problems": []}
+    healthy = {"ok": True, "events": 18, "resumed_events": 0, "problems": [], "removed": []}
+    assert cli("verify", "--notes", notes, "--key", key, "--json").data == healthy
+    assert cli("verify", "--resume", "--json").data == healthy  # there is nothing to go on from
+    assert not settings.verification_dir.exists()
     assert cli("verify", "--key", key).code == 2
     code, out, _ = audit("--cold", settings.cold_dir, "--notes", notes, "--key", key)
     assert (code, out.splitlines()[-1]) == (0, "all as recorded")

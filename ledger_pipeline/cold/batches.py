@@ -1,9 +1,13 @@
 """The events of one closed batch of the feed, hot and cold."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from tempfile import TemporaryDirectory
 from typing import Any, LiteralString, NamedTuple
 
 import duckdb
+import pyarrow as pa
 from psycopg.rows import tuple_row
 
 from ledger_pipeline.cold.files import check_file
@@ -12,6 +16,10 @@ from ledger_pipeline.cold.tree import Batch
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.settings import ColdStore
 
+_ROWS = 10_000
+_LEAVES = pa.schema(
+    [("tx", pa.int64()), ("execution_id", pa.string()), ("sequence", pa.int64()), ("leaf", pa.binary())]
+)
 _HOT_HEADS = """
     SELECT DISTINCT ON (e.execution_id) e.execution_id::text, e.sequence, e.hash FROM workflow_events e
     WHERE e.epoch = %s AND e.tx >= %s AND e.tx < %s
@@ -48,8 +56,42 @@ class PlacedLeaf(NamedTuple):
     leaf: bytes
 
 
+class BatchLeaves:
+    """The leaves of a batch, however many: in a database that spills to disk."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
+        self._database = database
+        database.execute("CREATE TEMP TABLE leaves (tx BIGINT, execution_id VARCHAR, sequence BIGINT, leaf BLOB)")
+
+    def add(self, leaves: Iterator[PlacedLeaf]) -> None:
+        """Adds leaves, in any order."""
+        while rows := list(islice(leaves, _ROWS)):
+            self._database.register("rows", pa.Table.from_pylist([row._asdict() for row in rows], schema=_LEAVES))
+            self._database.execute("INSERT INTO leaves FROM rows")
+            self._database.unregister("rows")
+
+    def index_of(self, tx: int, execution_id: str, sequence: int) -> int:
+        """How many leaves come before an event's, in the order of the feed."""
+        query = "SELECT count(*) FROM leaves WHERE (tx, execution_id, sequence) < ($1, $2, $3)"
+        return self._database.execute(query, [tx, execution_id, sequence]).fetchall()[0][0]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The leaves in the order of the feed."""
+        cursor = self._database.execute("SELECT leaf FROM leaves ORDER BY tx, execution_id, sequence")
+        while rows := cursor.fetchmany(_ROWS):
+            yield from (leaf for (leaf,) in rows)
+
+
+@contextmanager
+def batch_leaves() -> Generator[BatchLeaves]:
+    """No leaves yet, for as long as the block lasts."""
+    with TemporaryDirectory(prefix="ledger-prove-") as folder, duckdb.connect() as database:
+        database.execute("SET temp_directory = $folder", {"folder": folder})
+        yield BatchLeaves(database)
+
+
 class BatchReader:
-    """Reads batches; made inside an `open_read`, in which `hot_…` is asked, before `…` with the cold part follows."""
+    """Reads batches; made inside an `open_read`, in which `hot_…` is asked, before what reads the cold part follows."""
 
     def __init__(self, connection: Connection, cold_dir: ColdStore) -> None:
         self._connection = connection
@@ -65,13 +107,15 @@ class BatchReader:
         cold = {row[0]: Head(*row) for row in self._cold(_COLD_HEADS, batch)}
         return sorted((cold | hot).values())
 
-    def hot_leaves(self, batch: Batch) -> list[PlacedLeaf]:
-        """The leaves of the hot part, in any order."""
-        return [PlacedLeaf(*row) for row in self._hot(_HOT_LEAVES, batch)]
+    def copy_hot_leaves(self, batch: Batch, leaves: BatchLeaves) -> None:
+        """Adds the leaves of the hot part."""
+        with self._connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+            rows = cursor.stream(_HOT_LEAVES, (batch.epoch, batch.first_tx, batch.end_tx), binary=True, size=1_000)
+            leaves.add(PlacedLeaf(*row) for row in rows)
 
-    def leaves(self, batch: Batch, hot: list[PlacedLeaf]) -> list[PlacedLeaf]:
-        """All leaves, in the order of the feed."""
-        return sorted([*hot, *(PlacedLeaf(*row) for row in self._cold(_COLD_LEAVES, batch))])
+    def copy_cold_leaves(self, batch: Batch, leaves: BatchLeaves) -> None:
+        """Adds the leaves of the cold part."""
+        leaves.add(PlacedLeaf(*row) for row in self._cold(_COLD_LEAVES, batch))
 
     def _hot(self, query: LiteralString, batch: Batch) -> list[tuple[Any, ...]]:
         with self._connection.cursor(row_factory=tuple_row, binary=True) as cursor:
@@ -89,7 +133,7 @@ class BatchReader:
         bounds = {"epoch": batch.epoch, "first_tx": batch.first_tx, "end_tx": batch.end_tx}
         with duckdb.connect() as database:
             cursor = database.execute(query, {"files": files, **bounds})
-            while rows := cursor.fetchmany(10_000):
+            while rows := cursor.fetchmany(_ROWS):
                 yield from rows
 
 

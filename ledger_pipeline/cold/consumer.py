@@ -12,7 +12,7 @@ from uuid import UUID
 import pyarrow as pa
 
 from ledger_pipeline.arguments import shown, text_of, whole_or_none
-from ledger_pipeline.cold.feed import Feed, Position, Wanted, load_cursor, read_feed, store_cursor
+from ledger_pipeline.cold.feed import Feed, Position, Wanted, load_cursor, read_feed, refuse_beyond_epoch, store_cursor
 from ledger_pipeline.cold.horizon import feed_status, holding_back
 from ledger_pipeline.cold.sessions import sole
 from ledger_pipeline.errors import InvalidInput
@@ -32,12 +32,22 @@ _PLACE = ("epoch", "tx", "execution_id", "sequence")
 class Delivery:
     """Events that a consumer has not had yet, once: iterate over its batches, in the feed's order, then it is over.
 
-    `position` is the place behind the last batch that was given, at the end that of the whole delivery.
+    `position` is the place behind the last batch that was given. At the end it is that of the whole delivery, `end`;
+    but of a place that is kept outside, and of events of every type, still that of the last event: by it can be told
+    later whether a restored copy of the ledger has that event.
     """
 
-    def __init__(self, feed: Feed, start: Position, move: Callable[[Connection | None, Position], None] | None) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        start: Position,
+        move: Callable[[Connection | None, Position], None] | None,
+        *,
+        ends_with_event: bool = False,
+    ) -> None:
         self._feed = feed
         self._move = move
+        self._ends_with_event = ends_with_event
         self.position = start
         self.end = feed.end
         self.complete = False
@@ -49,7 +59,8 @@ class Delivery:
             self.position = Position(last["epoch"], last["tx"], UUID(last["execution_id"]), last["sequence"])
             self._moved = False
             yield batch
-        self.position = self.end
+        if not self._ends_with_event:
+            self.position = self.end
         self.complete, self._moved = True, False
 
     def commit(self, connection: Connection | None = None) -> None:
@@ -82,11 +93,16 @@ def deliver(
     """What a named consumer has not had yet, or what lies behind `after`; one process at a time consumes under a name.
 
     The connection must be outside a transaction, of a role that sees every drive. Raises Held, naming the session,
-    while another process consumes, and EpochMismatch when the ledger was restored to before what was read.
+    while another process consumes, and EpochMismatch when the ledger was restored to before what was read: of a named
+    consumer the cursor was restored with it, and of a place in an epoch that is over it is held against what this copy
+    has of that epoch.
     """
     wanted = _wanted(consumer, after, event_types, batch_rows)
     if consumer is None:
-        yield Delivery(_read(connection, cold_dir, after, batch_rows, wanted), after or Position(0, 0), None)
+        if after is not None:
+            refuse_beyond_epoch(connection, cold_dir, after)
+        feed = _read(connection, cold_dir, after, batch_rows, wanted)
+        yield Delivery(feed, after or Position(0, 0), None, ends_with_event=event_types is None)
         return
 
     def move(own: Connection | None, position: Position) -> None:

@@ -124,6 +124,49 @@ def read_feed(
     return Feed(map(upcast_batch, _once_judged(cold, cold_dir, spool, in_order)), end)
 
 
+_EPOCHS_END = """
+    SELECT greatest(
+        (SELECT max(e.tx) + 1 FROM workflow_events e WHERE e.epoch = %(epoch)s),
+        (SELECT max(c.end_tx) FROM checkpoints c WHERE c.epoch = %(epoch)s AND c.end_tx < 9223372036854775807),
+        0
+    ) AS tx
+    FROM ledger_state s
+    WHERE s.current_epoch > %(epoch)s
+"""
+"""Behind the last transaction that is known in the hot store of an epoch that is over: a checkpoint that was closed
+after the epoch was has no end that would tell."""
+
+_EPOCHS_END_COLD = """
+    SELECT coalesce(max(tx) + 1, 0) FROM read_parquet($files, hive_partitioning = false) WHERE epoch = $epoch
+"""
+
+
+def refuse_beyond_epoch(connection: Connection, cold_dir: ColdStore, place: Position) -> None:
+    """Raises EpochMismatch for a place in an epoch that is over, beyond the end that the epoch has here.
+
+    Whoever stands there has read events that are gone: the ledger was restored from a copy that had not got them yet.
+    """
+    with translated(), open_read(connection):
+        hot = connection.execute(_EPOCHS_END, {"epoch": place.epoch}).fetchone()
+        if hot is None or place.tx < hot["tx"]:
+            return
+        weeks = [week for week in committed_weeks(connection) if week.first[0] <= place.epoch <= week.last[0]]
+    removed = [week.last[1] + 1 for week in weeks if week.removal is not None and week.last[0] == place.epoch]
+    end: int = max([hot["tx"], *removed])
+    kept = [week for week in weeks if week.removal is None]
+    if files := [str(check_file(cold_dir, file)) for week in kept for file in week.files]:
+        with duckdb.connect() as database:
+            cold = database.execute(_EPOCHS_END_COLD, {"files": files, "epoch": place.epoch}).fetchall()
+        end = max(end, cold[0][0])
+    of_an_event = place.execution_id != _NIL
+    if place.tx > end or (of_an_event and place.tx == end):
+        raise EpochMismatch(
+            f"the place (epoch {place.epoch}, transaction {place.tx}) lies beyond the end of that epoch here "
+            f"(transaction {end}): the database was restored from a copy that lacks what was read; rebuild what was "
+            "read from it"
+        )
+
+
 def load_cursor(connection: Connection, consumer: str) -> Position | None:
     """Where a consumer stands; None for one that has never read."""
     row = connection.execute(

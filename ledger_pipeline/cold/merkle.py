@@ -1,6 +1,7 @@
 """The Merkle tree of RFC 6962, section 2.1: its hash, streamed, and its proofs, of which RFC 9162 says how to check."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 
@@ -25,10 +26,14 @@ class MerkleTree:
 
     def extend(self, leaves: Iterable[bytes]) -> None:
         """Adds leaves: the data, not their hashes."""
-        rest = iter(leaves)
+        self.extend_hashed(sha256(b"\x00" + leaf).digest() for leaf in leaves)
+
+    def extend_hashed(self, hashes: Iterable[bytes]) -> None:
+        """Adds leaves by their hashes, as of `leaf_hashes`."""
+        rest = iter(hashes)
         while chunk := list(islice(rest, _SUBTREE - len(self._pending))):
             self._size += len(chunk)
-            self._pending.extend([sha256(b"\x00" + leaf).digest() for leaf in chunk])
+            self._pending.extend(chunk)
             if len(self._pending) == _SUBTREE:
                 self._close_subtree()
 
@@ -36,7 +41,7 @@ class MerkleTree:
         """The Merkle tree hash; of no leaves, the hash of nothing."""
         nodes = [node for _, node in self._subtrees]
         if self._pending:
-            nodes.append(_fold(self._pending))
+            nodes.append(fold(self._pending))
         if not nodes:
             return EMPTY_ROOT
         root = nodes.pop()
@@ -45,12 +50,17 @@ class MerkleTree:
         return root
 
     def _close_subtree(self) -> None:
-        size, node = _SUBTREE, _fold(self._pending)
+        size, node = _SUBTREE, fold(self._pending)
         self._pending = []
         while self._subtrees and self._subtrees[-1][0] == size:
             node = sha256(b"\x01" + self._subtrees.pop()[1] + node).digest()
             size *= 2
         self._subtrees.append((size, node))
+
+
+def leaf_hashes(leaves: Iterable[bytes]) -> list[bytes]:
+    """The hashes of leaf data, the lowest nodes of a tree."""
+    return [sha256(b"\x00" + leaf).digest() for leaf in leaves]
 
 
 def merkle_root(leaves: Iterable[bytes]) -> bytes:
@@ -60,11 +70,41 @@ def merkle_root(leaves: Iterable[bytes]) -> bytes:
     return tree.root()
 
 
-def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """PATH(index, leaves): the hashes that, with the leaf at `index`, give the root."""
-    level = [sha256(b"\x00" + leaf).digest() for leaf in leaves]
-    if not 0 <= index < len(level):
-        raise IndexError(f"there is no leaf {index} in a tree of {len(level)}")
+def inclusion_path(leaves: Iterable[bytes], index: int) -> list[bytes]:
+    """PATH(index, leaves): the hashes that, with the leaf at `index`, give the root.
+
+    Holds 4,096 leaves at a time, and a node for as many.
+    """
+    return inclusion(leaves, index).path
+
+
+@dataclass(frozen=True)
+class Inclusion:
+    """The place of a leaf in a tree, and the hashes that lead from it to the root."""
+
+    index: int
+    size: int
+    path: list[bytes]
+    root: bytes
+
+
+def inclusion(leaves: Iterable[bytes], index: int) -> Inclusion:
+    """The path of a leaf with the tree's size and root."""
+    rest, size = iter(leaves), 0
+    subtrees: list[bytes] = []
+    beside: list[bytes] = []
+    while hashes := leaf_hashes(islice(rest, _SUBTREE)):
+        if 0 <= index - size < len(hashes):
+            beside = hashes
+        subtrees.append(fold(hashes))
+        size += len(hashes)
+    if not beside:
+        raise IndexError(f"there is no leaf {index} in a tree of {size}")
+    path = _path(beside, index % _SUBTREE) + _path(subtrees, index // _SUBTREE)
+    return Inclusion(index, size, path, fold(subtrees))
+
+
+def _path(level: Sequence[bytes], index: int) -> list[bytes]:
     path: list[bytes] = []
     while len(level) > 1:
         sibling = index ^ 1
@@ -130,8 +170,11 @@ def _subproof(leaves: Sequence[bytes], earlier: int, *, whole: bool) -> list[byt
     return [*_subproof(leaves[split:], earlier - split, whole=False), merkle_root(leaves[:split])]
 
 
-def _fold(hashes: Sequence[bytes]) -> bytes:
-    """Joins pairs level by level; an odd last node rises unchanged, which is the split of the RFC."""
+def fold(hashes: Sequence[bytes]) -> bytes:
+    """The root over leaves by their hashes, at least one: joins pairs level by level.
+
+    An odd last node rises unchanged, which is the split of the RFC.
+    """
     level = list(hashes)
     while len(level) > 1:
         level = _level_above(level)

@@ -7,11 +7,11 @@ from uuid import UUID
 import duckdb
 from psycopg.rows import tuple_row
 
-from ledger_pipeline.cold.batches import BatchReader
+from ledger_pipeline.cold.batches import BatchReader, batch_leaves
 from ledger_pipeline.cold.files import check_file
 from ledger_pipeline.cold.leaf_sql import canonical_text_expression
 from ledger_pipeline.cold.manifest import committed_weeks
-from ledger_pipeline.cold.merkle import inclusion_path, root_of_inclusion
+from ledger_pipeline.cold.merkle import Inclusion, inclusion, root_of_inclusion
 from ledger_pipeline.cold.notes import Note, folder_of, newest_note_over, verifier_keys
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.tree import Batch, TreeLeaf, leaf_of, read_tree
@@ -35,16 +35,6 @@ class NotProvenYet(LedgerError):
     """An event that no closed batch, or no signed note, covers so far."""
 
     code = "not_proven_yet"
-
-
-@dataclass(frozen=True)
-class Inclusion:
-    """The place of a leaf in a tree, and the hashes that lead from it to the root."""
-
-    index: int
-    size: int
-    path: list[bytes]
-    root: bytes
 
 
 @dataclass(frozen=True)
@@ -111,27 +101,22 @@ def prove(connection: Connection, settings: Settings, event_id: UUID) -> Proof:
     """
     with translated():
         event = _find(connection, settings.cold_dir, event_id)
-        with open_read(connection):
-            tree = read_tree(connection)
-            place, batch = _batch_of(tree, event)
-            batches = BatchReader(connection, settings.cold_dir)
-            hot = batches.hot_leaves(batch)
-            row = connection.execute("SELECT instance_id FROM ledger_state").fetchone()
-    assert row is not None
-    note = newest_note_over(settings, row["instance_id"], tree, place)
-    if note is None:
-        raise NotProvenYet(f"event {event_id}: no note signs its batch {batch.n} yet; run `ledger-pipeline checkpoint`")
-    leaves = batches.leaves(batch, hot)
-    index = next(
-        (
-            nth
-            for nth, leaf in enumerate(leaves)
-            if (leaf.execution_id, leaf.sequence) == (event.execution_id, event.sequence)
-        ),
-        0,
-    )
-    in_batch = _inclusion([leaf.leaf for leaf in leaves], index)
-    in_tree = _inclusion([leaf.leaf for leaf in tree[: note.checkpoint.size]], place)
+        with batch_leaves() as leaves:
+            with open_read(connection):
+                tree = read_tree(connection)
+                place, batch = _batch_of(tree, event)
+                row = connection.execute("SELECT instance_id FROM ledger_state").fetchone()
+                assert row is not None
+                note = newest_note_over(settings, row["instance_id"], tree, place)
+                if note is None:
+                    raise NotProvenYet(
+                        f"event {event_id}: no note signs its batch {batch.n} yet; run `ledger-pipeline checkpoint`"
+                    )
+                batches = BatchReader(connection, settings.cold_dir)
+                batches.copy_hot_leaves(batch, leaves)
+            batches.copy_cold_leaves(batch, leaves)
+            in_batch = inclusion(leaves, leaves.index_of(event.tx, event.execution_id, event.sequence))
+    in_tree = inclusion((leaf.leaf for leaf in tree[: note.checkpoint.size]), place)
     _refuse_contradiction(event, batch, in_batch, tree[place], in_tree, note)
     return Proof(
         event_id,
@@ -178,11 +163,8 @@ def _batch_of(tree: list[TreeLeaf], event: _Found) -> tuple[int, Batch]:
     )
 
 
-def _inclusion(leaves: list[bytes], index: int) -> Inclusion:
-    path = inclusion_path(leaves, index)
-    root = root_of_inclusion(leaves[index], index, len(leaves), path)
-    assert root is not None
-    return Inclusion(index, len(leaves), path, root)
+def _root_from(event: _Found, place: Inclusion) -> bytes | None:
+    return root_of_inclusion(event.leaf, place.index, place.size, place.path)
 
 
 def _refuse_contradiction(
@@ -191,7 +173,7 @@ def _refuse_contradiction(
     """Gives no proof that would not be one."""
     if leaf_of(event.canonical_text) != event.leaf:
         what = "its columns do not give its leaf"
-    elif (in_batch.size, in_batch.root) != (batch.events, batch.root):
+    elif in_batch.size != batch.events or _root_from(event, in_batch) != batch.root:
         what = f"batch {batch.n} has other events than when it was closed"
     elif leaf_of(leaf.canonical_text) != leaf.leaf:
         what = f"leaf {leaf.place} of the tree was changed"

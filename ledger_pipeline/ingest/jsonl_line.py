@@ -9,6 +9,8 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from ledger_pipeline.errors import InvalidInput
 from ledger_pipeline.events.catalogue import (
     CLIENT_COLUMNS,
@@ -16,12 +18,15 @@ from ledger_pipeline.events.catalogue import (
     SERVER_COLUMNS,
     Event,
     EventRow,
+    describe,
     event_class_of,
     make_event,
     payload_members,
+    versions_of,
 )
 from ledger_pipeline.events.columns import USD_PLACES, ColumnKind
 from ledger_pipeline.events.payload import parse_payload
+from ledger_pipeline.events.upcasters import upcast
 from ledger_pipeline.ingest.exact_json import decode_object, shown
 from ledger_pipeline.ingest.lines import SourceLine
 
@@ -52,19 +57,45 @@ def parse_line(line: SourceLine, latest: datetime) -> LedgerLine:
     event_type = fields.pop("event_type", None)
     if not isinstance(event_type, str):
         raise InvalidInput(f"event_type: must be a text, not {shown(event_type)}")
-    event_class = event_class_of(event_type)
+    event_class = event_class_of(event_type, _version(fields, event_type))
     for name in ("execution_id", "occurred_at"):
         if not isinstance(fields.get(name), str):
             raise InvalidInput(f"{name}: must be a text, not {shown(fields.get(name))}")
     payload = fields.pop("payload", None)
     if payload is not None:
         fields |= _members(payload, event_class, fields)
-    event = make_event(event_type, fields)
+    if event_class.version == event_class_of(event_type).version:
+        event = make_event(event_type, fields)
+    else:
+        event, payload = _in_current_version(_validated(event_class, fields), payload)
     if event.occurred_at > latest:
         raise InvalidInput(
             f"occurred_at: {event.occurred_at.isoformat()} lies in the future; allowed until {latest.isoformat()}"
         )
     return LedgerLine(event, payload, hashlib.sha256(text.encode()).digest())
+
+
+def _version(fields: Mapping[str, Any], event_type: str) -> int | None:
+    """The version that a line gives; without one, or with one that is no number, the current class judges it."""
+    version = fields.get("event_version")
+    return version if isinstance(version, int) and version in versions_of(event_type) else None
+
+
+def _validated(event_class: type[Event], fields: Mapping[str, Any]) -> Event:
+    try:
+        return event_class.model_validate(dict(fields))
+    except ValidationError as error:
+        raise InvalidInput(f"{event_class.event_type}, version {event_class.version}: {describe(error)}") from None
+
+
+def _in_current_version(event: Event, payload: str | None) -> tuple[Event, str | None]:
+    """An event of an old version as the current one, with the payload's text where the line gave one."""
+    row = upcast({**dict.fromkeys(EVENT_COLUMNS), **event_row(event, payload), "event_version": event.event_version})
+    fields = {name: row[name] for name in CLIENT_COLUMNS if name != "payload" and row[name] is not None}
+    event_type: str = fields.pop("event_type")
+    event_class = event_class_of(event_type)
+    own = {name: value for name, value in fields.items() if name in event_class.model_fields}
+    return make_event(event_type, own | parse_payload(row["payload"])), payload and row["payload"]
 
 
 def _members(payload: Any, event_class: type[Event], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,7 @@ def build_from(
             shutil.copyfile(last, work)
         with building(work) as connection:
             identity = source.identity()
+            checkpoints = source.checkpoints()
             feed = source.read(after)
             if after is None:
                 say("building from all events")
@@ -86,6 +87,7 @@ def build_from(
             before = staging.row_counts(connection)
             added = staging.add_events(connection, feed.batches, lambda n: say(f"{n:,} events read"))
             say(f"{added:,} events read; deriving marts")
+            staging.add_checkpoints(connection, checkpoints)
             staging.replace(connection, "model_pricing", source.prices())
             staging.replace(connection, "removed_costs", source.removed_costs())
             source.count_events(connection, feed.end)

@@ -92,6 +92,18 @@ class LedgerSource:
         end = feed.end
         return Reading(feed.batches, Cursor(end.epoch, end.tx, end.execution_id, end.sequence))
 
+    def checkpoints(self) -> pa.Table:
+        """The closed batches, each with its leaf's place in the tree."""
+        rows = self._connection.execute(
+            """
+            SELECT c.n, c.epoch, c.first_tx, c.end_tx, c.events, t.place AS tree_index
+            FROM checkpoints AS c
+            LEFT JOIN tree_leaves AS t ON t.kind = 'checkpoint' AND t.key = c.n::text
+            ORDER BY c.n
+            """
+        ).fetchall()
+        return pa.Table.from_pylist(rows, staging.CHECKPOINT_SCHEMA)
+
     def prices(self) -> pa.Table:
         """The price book."""
         columns = [name for name in staging.PRICE_SCHEMA.names if name != "price_id"]

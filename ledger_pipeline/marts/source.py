@@ -72,6 +72,10 @@ class Source(Protocol):
         """Fills `staging.event_totals` from where the events are kept, not from what `read` gave."""
         ...
 
+    def checkpoints(self) -> pa.Table:
+        """The batches of the feed that were closed before it is read, columns as in `staging.checkpoints`."""
+        ...
+
     def prices(self) -> pa.Table:
         """The rows of the price book, columns as in `staging.model_pricing`."""
         ...

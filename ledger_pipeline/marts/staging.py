@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ledger_pipeline.engines.duckdb.tables import columns_of, count, create_table, quoted
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS
@@ -91,6 +92,27 @@ PRICE_SCHEMA: pa.Schema = pa.schema(
 """`staging.model_pricing`: the price book."""
 
 
+CHECKPOINT_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("n", pa.int64()),
+        ("epoch", pa.int32()),
+        ("first_tx", pa.int64()),
+        ("end_tx", pa.int64()),
+        ("events", pa.int64()),
+        ("tree_index", pa.int64()),
+    ]
+)
+"""`staging.checkpoints`: the closed batches of the feed, each with its place in the ledger's tree."""
+
+_PROOF_POSITIONS = {
+    "execution_id": "UUID",
+    "sequence": "BIGINT",
+    "checkpoint": "BIGINT",
+    "batch_index": "BIGINT",
+    "tree_index": "BIGINT",
+}
+
+
 REMOVED_COSTS_SCHEMA: pa.Schema = pa.schema(
     [
         ("week", pa.date32()),
@@ -125,10 +147,12 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     for name, query in _queries().items():
         create_table(connection, f"staging.{name}", columns_of(connection, query))
     connection.unregister("incoming")
+    create_table(connection, "staging.proof_positions", _PROOF_POSITIONS)
     for name, schema in (
         ("event_totals", TOTALS_SCHEMA),
         ("model_pricing", PRICE_SCHEMA),
         ("removed_costs", REMOVED_COSTS_SCHEMA),
+        ("checkpoints", CHECKPOINT_SCHEMA),
     ):
         connection.register("incoming", schema.empty_table())
         create_table(connection, f"staging.{name}", columns_of(connection, "FROM incoming"))
@@ -174,6 +198,19 @@ def add(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> Non
     """Adds rows to a table that takes no events."""
     connection.register("incoming", rows)
     connection.execute(f"INSERT INTO staging.{name} BY NAME FROM incoming")
+    connection.unregister("incoming")
+
+
+def add_checkpoints(connection: duckdb.DuckDBPyConnection, checkpoints: pa.Table) -> None:
+    """Adds the batches that are new, and where each of their events lies.
+
+    Of a batch that lost events with a removed week the places can't be told any more.
+    """
+    known = connection.execute("SELECT coalesce(max(n), 0) FROM staging.checkpoints").fetchall()[0][0]
+    new = checkpoints.filter(pc.field("n") > known)
+    connection.register("incoming", new)
+    connection.execute((Path(__file__).parent / "proof_positions.sql").read_text())
+    connection.execute("INSERT INTO staging.checkpoints BY NAME FROM incoming")
     connection.unregister("incoming")
 
 

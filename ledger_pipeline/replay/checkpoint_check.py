@@ -1,35 +1,37 @@
 """Checks checkpoints: each is the count and RFC 6962 root of a batch of the feed, and the batches leave no gap."""
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Sequence
+from concurrent.futures import Future
 
-import duckdb
 import pyarrow as pa
 
 from ledger_pipeline.cold.batches import overlaps
 from ledger_pipeline.cold.manifest import RolledWeekRow
-from ledger_pipeline.cold.merkle import EMPTY_ROOT, MerkleTree
+from ledger_pipeline.cold.merkle import EMPTY_ROOT, fold
 from ledger_pipeline.cold.tree import Batch
 from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.replay.hashers import Hashers
 from ledger_pipeline.replay.verification import Problem
+from ledger_pipeline.replay.work import Work
 
 _CLOSED = pa.schema(
     [("n", pa.int64()), ("epoch", pa.int32()), ("first_tx", pa.int64()), ("end_tx", pa.int64())],
 )
 # One sort of the whole feed, however many batches there are.
 _BATCHES = """
-    SELECT c.n, f.leaf
+    SELECT c.n, f.node
     FROM feed f
     ASOF JOIN closed c ON f.epoch = c.epoch AND f.tx >= c.first_tx
     WHERE f.tx < c.end_tx
     ORDER BY c.n, f.tx, f.execution_id, f.sequence
 """
 _ROWS = 65_536
+_SUBTREE = 8_192
+"""Leaves that are hashed at once; a power of two, so that what is folded is a node of the batch's tree."""
 
 
 def checkpoint_problems(
-    connection: Connection, work: duckdb.DuckDBPyConnection, removed: Sequence[RolledWeekRow] = ()
+    connection: Connection, work: Work, hashers: Hashers, removed: Sequence[RolledWeekRow] = ()
 ) -> tuple[list[Batch], list[Problem], set[int]]:
     """The batches that were closed, what is wrong with them, and of which the events differ; `work` holds the feed.
 
@@ -50,7 +52,7 @@ def checkpoint_problems(
         if batch.first_tx != end.get(batch.epoch, 0):
             problems.append(Problem(f"checkpoint {batch.n} does not begin where the one before it ends"))
         end[batch.epoch] = batch.end_tx
-    found = dict(_found(work, closed))
+    found = _found(work, hashers, closed)
     doubtful: set[int] = set()
     for batch in closed:
         events, root = found.get(batch.n, (0, EMPTY_ROOT))
@@ -67,23 +69,24 @@ def checkpoint_problems(
     return closed, problems, doubtful
 
 
-def _found(work: duckdb.DuckDBPyConnection, closed: list[Batch]) -> Iterator[tuple[int, tuple[int, bytes]]]:
+def _found(work: Work, hashers: Hashers, closed: list[Batch]) -> dict[int, tuple[int, bytes]]:
     """Count and root of each batch's events as they are."""
     rows = [{name: getattr(batch, name) for name in _CLOSED.names} for batch in closed]
-    work.register("closed", pa.Table.from_pylist(rows, schema=_CLOSED))
-    trees: dict[int, MerkleTree] = {}
-    with work.sql(_BATCHES).to_arrow_reader(_ROWS) as reader:
+    nodes_file = work.folder / "nodes"
+    sizes: dict[int, int] = {}
+    work.database.register("closed", pa.Table.from_pylist(rows, schema=_CLOSED))
+    with nodes_file.open("wb") as file, work.database.sql(_BATCHES).to_arrow_reader(_ROWS) as reader:
         for rows in reader:
-            numbered = zip(rows.column("n").to_pylist(), rows.column("leaf").to_pylist(), strict=True)
-            for n, leaves in groupby(numbered, itemgetter(0)):
-                if n not in trees:
-                    # The batches come one after the other: the last one is complete.
-                    yield from _complete(trees)
-                    trees = {n: MerkleTree()}
-                trees[n].extend(leaf for _, leaf in leaves)
-    yield from _complete(trees)
-    work.unregister("closed")
-
-
-def _complete(trees: dict[int, MerkleTree]) -> Iterator[tuple[int, tuple[int, bytes]]]:
-    return ((n, (tree.size, tree.root())) for n, tree in trees.items())
+            file.write(b"".join(rows.column("node").to_pylist()))
+            for count in rows.column("n").value_counts().to_pylist():
+                sizes[count["values"]] = sizes.get(count["values"], 0) + count["counts"]
+    work.database.unregister("closed")
+    asked: dict[int, list[Future[str]]] = {}
+    start = 0
+    # The batches lie one after the other.
+    for n, size in sorted(sizes.items()):
+        parts = [(place, min(place + _SUBTREE, start + size)) for place in range(start, start + size, _SUBTREE)]
+        asked[n] = [hashers.fold_nodes(nodes_file, place, end) for place, end in parts]
+        start += size
+    # Of the subtrees only the last may be smaller: the root over them is that over their leaves.
+    return {n: (sizes[n], fold([bytes.fromhex(node.result()) for node in nodes])) for n, nodes in asked.items()}

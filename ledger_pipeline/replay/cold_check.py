@@ -1,20 +1,26 @@
 """Checks the files of rolled weeks: that each is the one that was written, and that its events are the week's."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ledger_pipeline.cold.files import check_file, path_of
+from ledger_pipeline.cold.foreign_columns import foreign_expression
 from ledger_pipeline.cold.leaf_sql import leaf_expression
 from ledger_pipeline.cold.manifest import RolledWeekRow
 from ledger_pipeline.cold.merkle import MerkleTree
 from ledger_pipeline.errors import ColdStoreDamaged
-from ledger_pipeline.replay.foreign_columns import foreign_expression
+from ledger_pipeline.replay.hashers import Hashers
+from ledger_pipeline.replay.kept_work import KeptWork
+from ledger_pipeline.replay.sound_events import SoundWeek
 from ledger_pipeline.replay.verification import Problem
+from ledger_pipeline.replay.work import Work
 from ledger_pipeline.settings import ColdStore
 
 _SEGMENTS = (
@@ -23,50 +29,94 @@ _SEGMENTS = (
     .replace("/*leaf*/", leaf_expression())
     .replace("/*foreign*/", foreign_expression())
 )
-_BATCH_EVENTS = 1_000_000
+_GROUP_EVENTS = 65_536
 _FEED = """
-    INSERT INTO feed SELECT epoch, tx, execution_id, sequence, leaf
+    INSERT INTO feed SELECT epoch, tx, execution_id, sequence, unhex(sha256('\\x00'::BLOB || coalesce(leaf, ''::BLOB)))
     FROM read_parquet($names, hive_partitioning = false)
 """
 
 
-def batches(weeks: Iterable[RolledWeekRow]) -> Iterator[list[RolledWeekRow]]:
+def _groups(weeks: Iterable[RolledWeekRow]) -> Iterator[list[RolledWeekRow]]:
     """Weeks that are read by one statement: its expressions take longer to plan than a short week takes to hash."""
-    batch: list[RolledWeekRow] = []
+    group: list[RolledWeekRow] = []
     events = 0
     for week in weeks:
-        batch.append(week)
+        group.append(week)
         events += week.events
-        if events >= _BATCH_EVENTS:
-            yield batch
-            batch, events = [], 0
-    if batch:
-        yield batch
+        if events >= _GROUP_EVENTS:
+            yield group
+            group, events = [], 0
+    if group:
+        yield group
 
 
-def read_weeks(
-    work: duckdb.DuckDBPyConnection, cold_dir: ColdStore, weeks: list[RolledWeekRow], *, for_checkpoints: bool
-) -> tuple[bool, list[Problem]]:
-    """Adds the weeks' segments to `work`; answers whether all could be read, and what is wrong with the files."""
+class AskedWeeks(NamedTuple):
+    """Weeks that are being hashed, and under which name what is found is written; None: by a run before this one."""
+
+    weeks: list[RolledWeekRow]
+    name: Path
+    sound: Future[bool] | None
+
+
+def ask_cold(work: Work, hashers: Hashers, cold_dir: ColdStore, weeks: Iterable[RolledWeekRow]) -> list[AskedWeeks]:
+    """Has the weeks hashed, the largest first: so the last processes to end end at about the same time."""
+
+    kept = work.kept
+
+    def ask(group: list[RolledWeekRow]) -> AskedWeeks:
+        name = work.folder / f"cold-{group[0].week}"
+        if kept is not None and kept.has(cold_dir, group, name):
+            return AskedWeeks(group, name, None)
+        weeks = [SoundWeek(week.week, week.events, week.root or b"", week.files) for week in group]
+        sound = hashers.read_weeks(cold_dir, weeks, name)
+        if kept is not None:
+            sound.add_done_callback(partial(_keep, kept, group, name))
+        return AskedWeeks(group, name, sound)
+
+    return [ask(group) for group in sorted(_groups(weeks), key=lambda group: -sum(week.events for week in group))]
+
+
+def collect_cold(work: Work, cold_dir: ColdStore, asked: Iterable[AskedWeeks]) -> tuple[bool, list[Problem]]:
+    """Adds the weeks' segments and events to `work`; whether all could be read, and what is wrong with the files."""
+    complete = True
+    problems: list[Problem] = []
+    for weeks, name, sound in asked:
+        if sound is None:
+            work.resumed_events += sum(week.events for week in weeks)
+        if sound is None or sound.result():
+            work.add(name)
+        else:
+            read, found = _locate(work, cold_dir, weeks)
+            complete &= read
+            problems += found
+        work.tell()
+    return complete, problems
+
+
+def _keep(kept: KeptWork, weeks: list[RolledWeekRow], name: Path, done: Future[bool]) -> None:
+    if not done.cancelled() and done.exception() is None and done.result():
+        kept.keep(weeks, name)
+
+
+def _locate(work: Work, cold_dir: ColdStore, weeks: list[RolledWeekRow]) -> tuple[bool, list[Problem]]:
+    """The same of weeks in which something is wrong: their faults come to stand in the segments."""
     problems = [problem for week in weeks for problem in _file_problems(cold_dir, week)]
     named = {str(path_of(cold_dir, file.name)): week for week in weeks for file in week.files}
-    work.execute("DELETE FROM files")
-    work.executemany("INSERT INTO files VALUES (?, ?)", [(name, week.week) for name, week in named.items()])
+    database = work.database
+    database.execute("DELETE FROM files")
+    database.executemany("INSERT INTO files VALUES (?, ?)", [(name, week.week) for name, week in named.items()])
     try:
-        # DuckDB lets go of the interpreter while it hashes rows: the roots are computed beside it.
-        with ThreadPoolExecutor(1, "roots") as aside:
-            of_weeks = [aside.submit(_root_problems, cold_dir, week) for week in weeks]
-            work.execute("BEGIN")
-            work.execute(_SEGMENTS, {"names": list(named)})
-            if for_checkpoints:
-                work.execute(_FEED, {"names": list(named)})
-            roots = [problem for found in of_weeks for problem in found.result()]
-        work.execute("COMMIT")
+        database.execute("BEGIN")
+        database.execute(_SEGMENTS, {"names": list(named)})
+        if work.for_checkpoints:
+            database.execute(_FEED, {"names": list(named)})
+        roots = [problem for week in weeks for problem in _root_problems(cold_dir, week)]
+        database.execute("COMMIT")
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        work.execute("ROLLBACK")
+        database.execute("ROLLBACK")
         if len(weeks) > 1:
             # One of them is damaged: the others are read all the same.
-            alone = [read_weeks(work, cold_dir, [week], for_checkpoints=for_checkpoints) for week in weeks]
+            alone = [_locate(work, cold_dir, [week]) for week in weeks]
             return all(read for read, _ in alone), [problem for _, found in alone for problem in found]
         if not problems:
             what = f"week {weeks[0].week}: can't be read: {str(error).splitlines()[0]}"

@@ -16,6 +16,7 @@ class Problem:
 class Report:
     """What was verified, and the problems found: at most one an execution, the first of it.
 
+    `resumed_events` of the events were hashed by a run before, which was broken off.
     `removed` says what could not be judged because it was removed under retention, which is no problem.
     """
 
@@ -25,6 +26,7 @@ class Report:
     checkpoints: int
     problems: list[Problem] = field(default_factory=list[Problem])
     removed: list[str] = field(default_factory=list[str])
+    resumed_events: int = 0
 
     @property
     def ok(self) -> bool:

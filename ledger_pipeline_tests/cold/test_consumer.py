@@ -19,12 +19,13 @@ from ledger_pipeline.cold.feed import Position
 from ledger_pipeline.cold.horizon import feed_status
 from ledger_pipeline.cold.roll import roll
 from ledger_pipeline.cold.sessions import Held
-from ledger_pipeline.errors import InvalidInput, PermissionDenied
+from ledger_pipeline.errors import EpochMismatch, InvalidInput, PermissionDenied
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.append import append
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.cold.histories import NOW, fill, history
+from ledger_pipeline_tests.replay.noted_ledger import unprotect
 
 PAGE = (Path(__file__).parents[2] / "docs" / "feed.md").read_text(encoding="utf-8")
 Place = tuple[int, int, str, int]
@@ -259,3 +260,49 @@ def test_the_ledger_feeds_and_tells_the_status(ledger_url: str, tmp_path: Path, 
         with ledger.feed("index") as delivery:
             assert sum(batch.num_rows for batch in delivery) == 18
         assert [(each.name, each.behind) for each in ledger.feed_status().consumers] == [("index", 0)]
+
+
+def place_behind_all(connection: Connection, settings: Settings) -> Position:
+    """Where a consumer stands that has read every event and keeps its place by itself."""
+    with deliver(connection, settings.cold_dir) as delivery:
+        for _ in delivery:
+            pass
+    return delivery.position
+
+
+def test_a_place_outside_goes_on_across_an_epoch_when_nothing_was_lost(
+    connection: Connection, settings: Settings
+) -> None:
+    fill(connection, 2)
+    place = place_behind_all(connection, settings)
+    connection.execute("SELECT adopt('failed over')")
+    fill(connection, 1, seed=2)
+    with deliver(connection, settings.cold_dir, after=place) as delivery:
+        rows = [row for batch in delivery for row in batch.to_pylist()]
+    assert {row["epoch"] for row in rows} == {place.epoch + 1}
+    assert (len(rows), rows[0]["sequence"]) == (9, 1)
+
+
+def test_a_place_that_a_restored_copy_has_never_reached_is_refused(connection: Connection, settings: Settings) -> None:
+    fill(connection, 2)
+    kept = place_behind_all(connection, settings)
+    fill(connection, 1, seed=2)
+    lost = place_behind_all(connection, settings)
+    # As a copy from before the last execution has it.
+    unprotect(connection)
+    connection.execute("DELETE FROM workflow_events WHERE tx = %s", (lost.tx,))
+    connection.execute("SELECT adopt('restored')")
+    fill(connection, 1, seed=3)
+    with deliver(connection, settings.cold_dir, after=kept) as delivery:
+        assert sum(batch.num_rows for batch in delivery) == 9
+    with (
+        pytest.raises(EpochMismatch, match="lies beyond the end of that epoch here"),
+        deliver(connection, settings.cold_dir, after=lost),
+    ):
+        pass
+    # The same when what is left of the epoch is cold.
+    roll(connection, settings, NOW)
+    with pytest.raises(EpochMismatch), deliver(connection, settings.cold_dir, after=lost):
+        pass
+    with deliver(connection, settings.cold_dir, after=kept) as delivery:
+        assert sum(batch.num_rows for batch in delivery) == 9

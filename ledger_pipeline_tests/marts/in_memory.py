@@ -118,6 +118,9 @@ class InMemorySource:
         ]
         staging.replace(connection, "event_totals", pa.Table.from_pylist(rows, staging.TOTALS_SCHEMA))
 
+    def checkpoints(self) -> pa.Table:
+        return staging.CHECKPOINT_SCHEMA.empty_table()
+
     def removed_costs(self) -> pa.Table:
         return self.removed_table
 

@@ -4,10 +4,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from ledger_pipeline.cold.checkpoints import close_checkpoint
 from ledger_pipeline.cold.feed import Position
+from ledger_pipeline.cold.notes import sign_tree
+from ledger_pipeline.cold.proof import prove
 from ledger_pipeline.cold.prune import prune
 from ledger_pipeline.cold.roll import roll
 from ledger_pipeline.cold.sessions import Held
+from ledger_pipeline.engines.duckdb.session import reading
 from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.ingest.simulate import run_simulation
@@ -56,6 +60,33 @@ def test_only_marts_of_this_ledger_say_what_they_hold(
     connection.execute("SELECT adopt('restored')")
     with pytest.raises(InvalidInput, match="not of this ledger"):
         published_position(connection, settings)
+
+
+@pytest.mark.mission("C1")
+def test_the_audit_log_says_where_the_proof_of_an_event_begins(
+    connection: Connection, settings: Settings, book: PriceBook, now: datetime
+) -> None:
+    run_simulation(connection, book, executions=4, days=40, seed=1, now=now - timedelta(days=90))
+    close_checkpoint(connection)
+    sign_tree(connection, settings)
+    build(connection, settings, now)
+    roll(connection, settings, now)
+    run_simulation(connection, book, executions=4, days=20, seed=2, now=now)
+    close_checkpoint(connection)
+    sign_tree(connection, settings)
+    continued = build(connection, settings, now)
+    run_simulation(connection, book, executions=1, days=2, seed=3, now=now)
+    newest = build(connection, settings, now)
+    assert (continued.whole, newest.whole) == (False, False)
+    query = "SELECT event_id, checkpoint, batch_index, tree_index FROM marts.audit_log ORDER BY hash"
+    with reading(newest.path) as marts:
+        rows = marts.execute(query).fetchall()
+    placed = [row for row in rows if row[1] is not None]
+    assert len(placed) == continued.rows["audit_log"] < len(rows)
+    assert {row[1] for row in placed} == {1, 2}
+    for event_id, checkpoint, batch_index, tree_index in placed[::40]:
+        proof = prove(connection, settings, event_id)
+        assert (proof.batch, proof.in_batch.index, proof.in_tree.index) == (checkpoint, batch_index, tree_index)
 
 
 def test_one_process_publishes_at_a_time(connection: Connection, ledger_url: str) -> None:

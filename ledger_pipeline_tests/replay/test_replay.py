@@ -214,6 +214,28 @@ def test_snapshots_taken_on_the_way_are_those_taken_at_once(connection: Connecti
     assert take_snapshots(connection, cold_dir, 2, NOW).snapshots == 0
 
 
+@pytest.mark.mission("A6")
+def test_only_executions_that_moved_are_folded_again_in_the_next_epoch_too(
+    connection: Connection, cold_dir: Path
+) -> None:
+    rests, moves = long_execution(connection, 10), long_execution(connection, 10)
+    assert take_snapshots(connection, cold_dir, 5, NOW).executions == 2
+    for nth in range(2):
+        first = 11 + 5 * nth
+        append(
+            connection,
+            moves,
+            [ContextUpdated(occurred_at=at(n), patch={"events": n}) for n in range(first, first + 5)],
+        )
+        taken = take_snapshots(connection, cold_dir, 5, NOW)
+        assert (taken.executions, taken.snapshots, taken.events) == (1, 1, 5)
+        connection.execute("SELECT adopt('failed over')")
+    assert take_snapshots(connection, cold_dir, 5, NOW).executions == 0
+    # One that was lost is taken again, though no event has come.
+    connection.execute("DELETE FROM execution_snapshots WHERE execution_id = %s", (rests,))
+    assert take_snapshots(connection, cold_dir, 5, NOW).executions == 1
+
+
 @given(st.integers(1, 2000), st.integers(1, 50))
 def test_few_snapshots_are_kept_and_none_returns(last: int, every: int) -> None:
     newest = last * every

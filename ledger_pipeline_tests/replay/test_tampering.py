@@ -3,6 +3,7 @@
 What `verify --notes` and `verify_ledger.py` can't find is at the end, and in docs/proof.md.
 """
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +20,11 @@ from ledger_pipeline.cold.notes import _write, sign_tree
 from ledger_pipeline.cold.signed_note import Signer
 from ledger_pipeline.cold.signing_key import signing_key
 from ledger_pipeline.cold.tree import read_tree
-from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_COLUMNS, EVENT_TYPES, typed_columns
+from ledger_pipeline.errors import LedgerError
+from ledger_pipeline.events.catalogue import ENVELOPE, EVENT_COLUMNS, EVENT_TYPES, typed_columns, versions_of
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.hot.database import connect
+from ledger_pipeline.replay import checkpoint_check, cold_check, hashers, hot_check
 from ledger_pipeline.replay.note_check import KeptNotes
 from ledger_pipeline.replay.verify import verify
 from ledger_pipeline.settings import Settings
@@ -44,6 +47,29 @@ def ledger(server_url: str, template_database: str, tmp_path_factory: pytest.Tem
 def test_a_healthy_ledger_is_not_accused(ledger: NotedLedger) -> None:
     assert ledger.problems() == []
     assert ledger.auditors_problems() == []
+
+
+def test_processes_that_hash_parts_find_the_same(ledger: NotedLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashers, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(hot_check, "_PART_BYTES", 8_192)
+    monkeypatch.setattr(cold_check, "_GROUP_EVENTS", 1)
+    monkeypatch.setattr(checkpoint_check, "_SUBTREE", 4)
+    assert ledger.problems() == []
+    execution_id = str(ledger.event(IN_BATCH)["execution_id"])
+    with ledger.changed(
+        f"UPDATE workflow_events SET mode = 'x' WHERE {MINE} AND sequence = 3", execution_id=execution_id
+    ):
+        assert [f"execution {execution_id}, sequence 3: " in problem.what for problem in ledger.problems()] == [True]
+    with ledger.changed_files():
+        located = leave_an_event_out(ledger)
+        assert any(problem.event_id == located for problem in ledger.problems())
+
+
+def test_a_process_that_dies_ends_the_verification(ledger: NotedLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashers, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(LedgerError, match="a process that hashes events ended with exit code 1: verify again"):
+        ledger.problems()
 
 
 # Columns --------------------------------------------------------------------------------------------------------------
@@ -487,8 +513,13 @@ def test_whoever_has_the_key_can_sign_another_past(ledger: NotedLedger, tmp_path
 
 def test_the_auditors_program_has_the_catalogues_columns() -> None:
     assert list(ENVELOPE) == verify_ledger.ENVELOPE
-    assert {name: str(kind.profile) for name, kind in EVENT_TYPES.items()} == verify_ledger.PROFILES
-    own = {name: [typed.name for typed in typed_columns(kind)] for name, kind in EVENT_TYPES.items()}
-    assert own == verify_ledger.OWN_COLUMNS
+    catalogue = {
+        name: {
+            str(version): verify_ledger.Layout(str(kind.profile), [typed.name for typed in typed_columns(kind)])
+            for version, kind in versions_of(name).items()
+        }
+        for name in EVENT_TYPES
+    }
+    assert catalogue == verify_ledger.LAYOUTS
     times = {name for name, kind in EVENT_COLUMNS.items() if kind is ColumnKind.TIMESTAMP}
     assert times == verify_ledger.TIMES

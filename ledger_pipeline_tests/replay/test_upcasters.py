@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 import duckdb
 import pytest
 
+import verify_ledger
 from ledger_pipeline.cold.feed import read_feed
+from ledger_pipeline.cold.foreign_columns import foreign_expression
 from ledger_pipeline.cold.leaf_sql import leaf_expression
 from ledger_pipeline.cold.reader import execution_events, scan_events
 from ledger_pipeline.cold.roll import roll
@@ -23,7 +25,8 @@ from ledger_pipeline.events.upcasters import UPCASTERS, EventRow
 from ledger_pipeline.hot.append import append_many
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.hot.ddl import canonical_function
-from ledger_pipeline.replay.foreign_columns import foreign_expression
+from ledger_pipeline.ingest.jsonl_line import format_row, parse_line
+from ledger_pipeline.ingest.lines import read_lines
 from ledger_pipeline.replay.replay import replay
 from ledger_pipeline.replay.verify import verify
 from ledger_pipeline.settings import Settings
@@ -172,3 +175,51 @@ def test_an_upcaster_that_fails_on_a_damaged_event_leaves_the_fold_total(
     state = fold_all(initial(), execution_events(connection, settings.cold_dir, execution_id))
     assert len(state.artifacts) == 3
     assert "can't be read as the current version" in state.problems[0].what
+
+
+def test_the_auditors_program_knows_every_version_by_a_line_of_its_own(
+    connection: Connection,
+    settings: Settings,
+    execution_id: UUID,
+    later_versions: type[Event],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = " ".join(["ArtifactRecorded", *verify_ledger.LAYOUTS["ArtifactRecorded"]["1"].columns])
+    name, *columns = first.split()
+    added = "\n".join([f"{name}/2 9002 {' '.join(columns)}", f"{name}/3 9003 {' '.join([*columns, 'tool_name'])}"])
+    monkeypatch.setattr(verify_ledger, "LAYOUTS", verify_ledger.layouts(verify_ledger.TYPES + added))
+    table = next(iter(scan_events(connection, settings.cold_dir)))
+    row = next(row for row in table.to_pylist() if row["event_type"] == name)
+    rows = [row, {**row, "event_version": 2}, {**row, "event_version": 3, "tool_name": "sh"}]
+    foreign = {**row, "event_version": 2, "tool_name": "sh"}
+    unknown = {**row, "event_version": 4}
+    with duckdb.connect() as work:
+        work.register("given", type(table).from_pylist([*rows, foreign, unknown], schema=table.schema))
+        found = work.execute(
+            f"SELECT {verify_ledger.canonical_text_sql()}, coalesce({verify_ledger.foreign_sql()}, false) FROM given"
+        ).fetchall()
+    assert found[:3] == [(canonical_text(each), False) for each in rows]
+    assert found[3][1]
+    assert found[4][0] is None
+
+
+def test_a_line_of_an_old_version_is_imported_as_an_event_of_the_current_one(
+    connection: Connection, settings: Settings, execution_id: UUID, later_versions: type[Event]
+) -> None:
+    stored = list(execution_events(connection, settings.cold_dir, execution_id))
+    content = b"".join(format_row(row) for row in stored)
+    lines = list(read_lines(_written(settings, content)))
+    events = [parse_line(line, START + timedelta(weeks=9)).event for line in lines]
+    assert [(event.event_version, event.uri) for event in events if isinstance(event, later_versions)] == [
+        (3, f"file:///{week}") for week in range(3)
+    ]
+    with pytest.raises(InvalidInput, match="event_version"):
+        parse_line(
+            next(read_lines(_written(settings, content.replace(b'"event_version":1', b'"event_version":7')))), START
+        )
+
+
+def _written(settings: Settings, content: bytes) -> Path:
+    path = settings.home / "lines.jsonl"
+    path.write_bytes(content)
+    return path

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from ledger_pipeline.cold.checkpoints import close_checkpoint
+from ledger_pipeline.cold.foreign_columns import foreign_expression
 from ledger_pipeline.events import LogRecorded, StepDispatched, WorkflowCreated, WorkflowStarted
 from ledger_pipeline.events.catalogue import EVENT_COLUMNS, PlanStep
 from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.hot.append import append
 from ledger_pipeline.hot.database import Connection
-from ledger_pipeline.replay.foreign_columns import foreign_expression
 from ledger_pipeline.replay.verify import verify
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)

@@ -74,5 +74,9 @@ SELECT
         ELSE event_type
     END AS summary,
     lower(hex(leaf)) AS leaf,
-    lower(hex(hash)) AS hash
+    lower(hex(hash)) AS hash,
+    proof_positions.checkpoint,
+    proof_positions.batch_index,
+    proof_positions.tree_index
 FROM staging.events
+LEFT JOIN staging.proof_positions USING (execution_id, sequence)

@@ -14,5 +14,5 @@ CREATE TEMP TABLE segments (
     fault VARCHAR
 );
 CREATE TEMP TABLE heads (execution_id VARCHAR, last_sequence BIGINT, head_hash BLOB);
-CREATE TEMP TABLE feed (epoch INTEGER, tx BIGINT, execution_id VARCHAR, sequence BIGINT, leaf BLOB);
+CREATE TEMP TABLE feed (epoch INTEGER, tx BIGINT, execution_id VARCHAR, sequence BIGINT, node BLOB);
 CREATE TEMP TABLE files (file_name VARCHAR, file_week DATE);
