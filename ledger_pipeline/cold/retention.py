@@ -120,23 +120,21 @@ def remove_weeks(
             raise InvalidInput(f"{name}: is missing; a removal names who did it and why")
     removed: list[RemovedWeek] = []
     with own_transactions(connection), translated(), _only_roll(connection):
-        weeks = [week for week in _past(connection, now, days) if week.last < (held.epoch, held.tx)]
-        free = [
-            (week, contents)
-            for week in weeks
-            for contents in [_contents(settings.cold_dir, week)]
-            if not _obstacles(connection, week, now, days, contents)
-        ]
-        if free:
-            sign_tree(connection, settings)
-        for week, contents in free:
+        for week in _past(connection, now, days):
+            if week.last >= (held.epoch, held.tx):
+                continue
+            contents = _contents(settings.cold_dir, week)
+            if _obstacles(connection, week, now, days, contents):
+                continue
+            if not removed:
+                sign_tree(connection, settings)
             row = _put_tombstone(connection, week, now, days, operator, reason, contents, costs_of(week.week))
             removed.append(
                 RemovedWeek(week.week, week.events, row["executions"], week.bytes, row["removed_at"], operator, reason)
             )
             if progress:
                 progress(week.week)
-        if free:
+        if removed:
             sign_tree(connection, settings)
         _remove_files(connection, settings.cold_dir)
     return removed

@@ -34,8 +34,10 @@ FILE_BYTES = 256 << 20
 """A file takes no more rows once it is this large."""
 
 _READERS = 2
-_CHUNK_ROWS = 8 * ROW_GROUP_ROWS
-_CHUNK_BYTES = 96 << 20
+_CHUNK_ROWS = 2 * ROW_GROUP_ROWS
+_CHUNK_BYTES = 24 << 20
+"""Bytes of a chunk's rows in Postgres; in memory there are several times as many. With chunks four times as large a
+roll of weeks of 150,000 events took 770 MB instead of 430, and no less time."""
 _SMALLEST_CHUNK_ROWS = 1024
 
 _HIGH_CARDINALITY = {
