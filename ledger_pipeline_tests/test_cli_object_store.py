@@ -65,7 +65,7 @@ def test_a_whole_life(
     assert sorted((tmp_path / "before.jsonl").read_text().splitlines()) == sorted(
         (tmp_path / "after.jsonl").read_text().splitlines()
     )
-    (row,) = connection.execute("SELECT id FROM workflow_executions ORDER BY id LIMIT 1").fetchall()
+    (row,) = connection.execute("SELECT id FROM execution_heads WHERE execution_kind = 'workflow' LIMIT 1").fetchall()
     event = json.loads(cli("events", row["id"], "--json").out.splitlines()[0])
     assert cli("replay", event["execution_id"]).code == 0
     assert cli("query", "execution", event["execution_id"]).code == 0
