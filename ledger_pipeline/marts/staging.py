@@ -31,13 +31,19 @@ _TYPED: dict[str, str] = {
         "CAST(timezone('UTC', CASE WHEN week < CAST(date_trunc('week', timezone('UTC', recorded_at)) AS DATE) "
         "THEN occurred_at ELSE recorded_at END) AS DATE)"
     ),
+    "input_usd_per_million": (
+        "CASE WHEN event_type = 'TokensUpdated' THEN TRY_CAST(list_extract("
+        "json_extract_string(payload, '$.prices[*].usd_per_million'), "
+        "list_position(json_extract_string(payload, '$.prices[*].usage_kind'), 'input')) AS DECIMAL(18, 12)) END"
+    ),
     "price_versions": (
         "CASE WHEN event_type = 'TokensUpdated' THEN nullif(array_to_string(list_sort(list_distinct("
         "json_extract_string(payload, '$.prices[*].price_id'))), ','), '') END"
     ),
 }
 """Columns of `staging.events` beyond the catalogue's: UTC day and month of the event, the UTC day on which it is booked
-(when it was recorded; of an import of history, when it happened), ids of the payload's prices."""
+(when it was recorded; of an import of history, when it happened), the payload's price of uncached input below $10^6 per
+million, ids of all its prices."""
 
 
 @cache
@@ -90,6 +96,22 @@ PRICE_SCHEMA: pa.Schema = pa.schema(
 )
 """`staging.model_pricing`: the price book."""
 
+BUDGET_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("budget_id", pa.string()),
+        ("drive_id", pa.string()),
+        ("scope", pa.string()),
+        ("workflow_name", pa.string()),
+        ("agent_id", pa.string()),
+        ("customer_id", pa.string()),
+        ("period", pa.string()),
+        ("limit_usd", ARROW_TYPES[ColumnKind.USD]),
+        ("limit_tokens", pa.int64()),
+        ("created_at", _INSTANT),
+    ]
+)
+"""`staging.budgets`: the budgets of workflows, agents and customers that are set."""
+
 
 REMOVED_COSTS_SCHEMA: pa.Schema = pa.schema(
     [
@@ -125,11 +147,13 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     for name, query in _queries().items():
         create_table(connection, f"staging.{name}", columns_of(connection, query))
     connection.unregister("incoming")
-    for name, schema in (
-        ("event_totals", TOTALS_SCHEMA),
-        ("model_pricing", PRICE_SCHEMA),
-        ("removed_costs", REMOVED_COSTS_SCHEMA),
-    ):
+    told = {
+        "event_totals": TOTALS_SCHEMA,
+        "model_pricing": PRICE_SCHEMA,
+        "budgets": BUDGET_SCHEMA,
+        "removed_costs": REMOVED_COSTS_SCHEMA,
+    }
+    for name, schema in told.items():
         connection.register("incoming", schema.empty_table())
         create_table(connection, f"staging.{name}", columns_of(connection, "FROM incoming"))
         connection.unregister("incoming")
