@@ -47,7 +47,8 @@ million, ids of all its prices."""
 
 
 @cache
-def _queries() -> dict[str, str]:
+def queries() -> dict[str, str]:
+    """What fills each table that takes events from rows of ARROW_SCHEMA that are called `incoming`."""
     typed = [
         f"CAST({quoted(name)} AS UUID) AS {quoted(name)}" if kind is ColumnKind.UUID else quoted(name)
         for name, kind in EVENT_COLUMNS.items()
@@ -144,7 +145,7 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Creates schema `staging` and its empty, typed tables."""
     connection.execute("CREATE SCHEMA staging")
     connection.register("incoming", ARROW_SCHEMA.empty_table())
-    for name, query in _queries().items():
+    for name, query in queries().items():
         create_table(connection, f"staging.{name}", columns_of(connection, query))
     connection.unregister("incoming")
     told = {
@@ -161,7 +162,7 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
 
 def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Rows of each table that takes events; rows only ever join, so these are also the next row ids."""
-    return {name: count(connection, f"staging.{name}") for name in _queries()}
+    return {name: count(connection, f"staging.{name}") for name in queries()}
 
 
 def add_events(
@@ -188,7 +189,7 @@ def _add_chunk(connection: duckdb.DuckDBPyConnection, chunk: list[pa.RecordBatch
     table = pa.Table.from_batches(chunk, ARROW_SCHEMA)
     if table.num_rows:
         connection.register("incoming", table)
-        for name, query in _queries().items():
+        for name, query in queries().items():
             connection.execute(f"INSERT INTO staging.{name} {query}")
         connection.unregister("incoming")
     return table.num_rows
