@@ -2,8 +2,8 @@
 
 A year is simulated and rolled, so that all of it is in Parquet. Measured are, medians of some rounds each:
 
-- the full build, checks, reconciliation and publishing included, beside a bare DuckDB that creates the same tables with the
-  same queries from the same files: no feed, no second count, no check, nothing flushed to disk;
+- the full build, checks, reconciliation and publishing included, beside a bare DuckDB that creates the same tables with
+  the same queries from the same files: no feed, no second count, no check, nothing flushed to disk;
 - the build after one more day, beside the full one;
 - each query of the README, with the opening of the build, beside a tenth of a second.
 

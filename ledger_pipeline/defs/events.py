@@ -19,7 +19,7 @@ workflow_events = dg.AssetSpec(
 
 period_budgets = dg.AssetSpec(
     "period_budgets",
-    description="What workflows, agents and customers may use in each day, week, month, quarter or year: set by people.",
+    description="What workflows, agents and customers may use a day, week, month, quarter or year: set by people.",
     group_name=HOT,
     owners=[FINANCE],
     kinds={"postgres"},

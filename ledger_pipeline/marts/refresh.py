@@ -140,8 +140,8 @@ class Delta:
         found = f"{BUILD}.{name} AS source SEMI JOIN {_kept(touched)} AS touched ON {same('source', 'touched', keys)}"
         rows = f"SELECT source.* FROM {found}"
         if name.startswith("staging."):
-            # Several marts read these more than once; of a mart's rows only the columns asked for are fetched. By row id,
-            # so that of all rows only the keys are read: a fifth of the time for a day in a year.
+            # Several marts read these more than once; of a mart's rows only the columns asked for are fetched. By
+            # row id, so that of all rows only the keys are read: a fifth of the time for a day in a year.
             kept = _kept(f"{name} of {touched}")
             rows = f"SELECT * FROM {BUILD}.{name} WHERE rowid IN (SELECT source.rowid FROM {found})"
             self._run(f"CREATE TABLE IF NOT EXISTS {kept} AS {rows}")

@@ -217,7 +217,8 @@ def _(alt, for_chart, for_table, frame, marts, mo):
         SELECT decided_by, decided_by_kind, sum(approvals)::BIGINT AS decisions,
             coalesce(sum(approvals) FILTER (status = 'rejected'), 0)::BIGINT AS rejected,
             sum(self_decided)::BIGINT AS of_their_own, sum(decided_by_another)::BIGINT AS in_place_of_another,
-            sum(decided_again)::BIGINT AS changed, round(max(longest_latency_ms) / 60000.0, 1)::DOUBLE AS longest_minutes
+            sum(decided_again)::BIGINT AS changed,
+            round(max(longest_latency_ms) / 60000.0, 1)::DOUBLE AS longest_minutes
         FROM marts.approval_activity WHERE status <> 'pending' GROUP BY ALL ORDER BY decisions DESC, ALL
         """,
     )

@@ -169,8 +169,8 @@ def _(alt, for_chart, for_table, frame, marts, mo):
     mo.vstack(
         [
             mo.md(
-                "## Waste\n\nWhat was spent in executions that failed, were aborted, cancelled or timed out; in others, on"
-                " attempts that were repeated and steps that failed."
+                "## Waste\n\nWhat was spent in executions that failed, were aborted, cancelled or timed out; in others,"
+                " on attempts that were repeated and steps that failed."
             ),
             waste_chart,
             mo.ui.table(for_table(waste), selection=None),
@@ -199,7 +199,7 @@ def _(for_table, frame, marts, mo):
 
 
 @app.cell
-def _(alt, for_chart, frame, marts, mo):
+def _(alt, for_chart, for_table, frame, marts, mo):
     cache = frame(
         marts,
         """

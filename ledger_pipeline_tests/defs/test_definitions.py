@@ -12,7 +12,6 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from ledger_pipeline.definitions import defs

@@ -1,4 +1,4 @@
-"""Whatever a ledger goes through, in whatever order: a build that was continued holds what a build from nothing holds."""
+"""Whatever a ledger goes through, in whatever order: a continued build holds what a build from nothing holds."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Fate:
         self._parts = self._cut(history, parts=PARTS)
 
     def go(self) -> None:
-        """Takes the steps in a random order; what is left to append, to roll and to prune follows, with builds between."""
+        """Takes the steps in a random order, then appends, rolls and prunes what is left, with builds between."""
         order = [*dict.fromkeys(ACTIONS), *self.random.choices(ACTIONS, k=STEPS)]
         self.random.shuffle(order)
         for action in ["append", *order, "roll", "build", "prune", *["append"] * PARTS, "reprice", "build"]:
@@ -86,7 +86,7 @@ class Fate:
         self.done["build"] += 1
 
     def _cut(self, history: list[Event], parts: int) -> Iterator[list[Event]]:
-        """The events in parts, each execution's in sequence: most at once, some over all parts, late facts at the end."""
+        """The events in parts, each execution's in sequence: most at once, some over many parts."""
         at: dict[object, int] = {}
         cut: list[list[Event]] = [[] for _ in range(parts)]
         for event in history:

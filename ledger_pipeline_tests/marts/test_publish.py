@@ -98,7 +98,7 @@ def test_the_file_has_the_format_that_every_1_x_reads(settings: Settings, now: d
 
 
 QUESTIONS = {
-    "calls": "SELECT count(*) || ' ' || coalesce(sum(cost_usd), 0) FROM marts.model_usage WHERE execution_kind = 'workflow'",
+    "calls": "SELECT count(*) || ' ' || coalesce(sum(cost_usd), 0) FROM marts.model_usage",
     "days": "SELECT sum(calls) || ' ' || coalesce(sum(cost_usd), 0) FROM marts.cost_daily",
     "versions": "SELECT sum(calls) || ' ' || coalesce(sum(cost_usd), 0) FROM marts.cost_by_template_version",
 }
