@@ -98,6 +98,10 @@ def test_daily_is_run_and_looked_at_in_a_browser(page: Page, ui: str, screenshot
     page.goto(f"{ui}/assets/marts/model_usage?view=events")
     expect(page.locator("tr", has_text="dagster/row_count").first).to_contain_text(str(usages))
     shown(page, "cost by month")
+    plot = page.locator("img[alt='USD by month']").first
+    expect(plot).to_be_visible()
+    assert plot.evaluate("image => image.naturalWidth") > 0
+    plot.scroll_into_view_if_needed()
     page.screenshot(path=screenshots / "asset-events.png")
 
     page.goto(f"{ui}/assets/marts/reconciliation?view=checks")
