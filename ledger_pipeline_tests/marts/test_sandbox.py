@@ -11,6 +11,7 @@ import pytest
 
 from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.marts.build import build_from
+from ledger_pipeline.marts.definitions import marts
 from ledger_pipeline.marts.publish import connect_readonly, current
 from ledger_pipeline.marts.sandbox import run_sql
 from ledger_pipeline.settings import Settings
@@ -28,6 +29,10 @@ def published(history_rows: list[Row], tmp_path_factory: pytest.TempPathFactory)
 
 REFUSED = [
     "DELETE FROM marts.executions",
+    "UPDATE marts.budget_burn SET limit_usd = 0",
+    "INSERT INTO marts.wasted_usage SELECT * FROM marts.wasted_usage",
+    "DROP VIEW marts.cache_savings",
+    "CREATE OR REPLACE VIEW marts.model_migration AS SELECT 1",
     "CREATE TABLE marts.mine (a integer)",
     "CREATE TEMP TABLE mine (a integer)",
     "DROP TABLE marts.executions",
@@ -111,6 +116,13 @@ def test_the_connection_itself_lets_nothing_out(published: Settings, statement: 
         connection.execute(statement)
 
 
+def test_on_an_empty_ledger_every_mart_answers_with_its_columns_and_no_row(settings: Settings) -> None:
+    build_from(InMemorySource(), settings, NOW)
+    for mart in marts().values():
+        assert run_sql(settings, f"SELECT * FROM {mart.table}", "csv") == ",".join(mart.types)
+        assert json.loads(run_sql(settings, f"SELECT * FROM {mart.table}", "json")) == []
+
+
 VALUES = """
 SELECT DATE '2026-03-01' AS day, 0.10::DECIMAL(38, 12) AS usd, NULL AS nothing, 'a"b,c' AS text, 'nan'::DOUBLE AS n
 """
@@ -154,8 +166,8 @@ def of_another_version(published: Settings, home: Path, change: str) -> Settings
     other.marts_dir.mkdir()
     path = other.marts_dir / "current.duckdb"
     shutil.copyfile(current(published), path)
-    with duckdb.connect(str(path)) as marts:
-        marts.execute(change)
+    with duckdb.connect(str(path)) as opened:
+        opened.execute(change)
     return other
 
 
