@@ -19,7 +19,7 @@ from ledger_pipeline_tests.defs.small_ledger import AGES_IN_DAYS, EVENTS_OF_EACH
 
 pytestmark = pytest.mark.slow
 
-RUN_SECONDS = 300
+RUN_SECONDS, BACKFILL_SECONDS = 300, 900
 WEEKS, NEWEST_DUE = 52, 100
 LOCATION = "/locations/ledger_pipeline"
 GROUPS = {
@@ -98,11 +98,12 @@ def test_daily_is_run_and_looked_at_in_a_browser(page: Page, ui: str, screenshot
     page.goto(f"{ui}/assets/marts/model_usage?view=events")
     expect(page.locator("tr", has_text="dagster/row_count").first).to_contain_text(str(usages))
     shown(page, "cost by month")
-    plot = page.locator("img[alt='USD by month']").first
+    page.screenshot(path=screenshots / "asset-events.png")
+    page.locator("tr", has_text="cost by month, plotted").first.get_by_text("Show").click()
+    plot = page.locator("img[alt='USD by month']")
     expect(plot).to_be_visible()
     assert plot.evaluate("image => image.naturalWidth") > 0
-    plot.scroll_into_view_if_needed()
-    page.screenshot(path=screenshots / "asset-events.png")
+    page.screenshot(path=screenshots / "asset-plot.png")
 
     page.goto(f"{ui}/assets/marts/reconciliation?view=checks")
     shown(page, "marts_reconcile_to_the_events")
@@ -129,7 +130,7 @@ def test_a_year_of_weeks_is_backfilled_from_the_ui(page: Page, ui_of_a_year: str
     expect(page.get_by_role("dialog")).to_have_count(0)
 
     page.goto(f"{ui_of_a_year}/runs")
-    shown(page, "Completed", RUN_SECONDS)
+    shown(page, "Success", BACKFILL_SECONDS)
     page.screenshot(path=screenshots / "backfill-run.png")
     page.goto(f"{ui_of_a_year}/assets/event_archive?view=partitions")
     expect(page.get_by_text(f"Materialized ({WEEKS})").first).to_be_visible()
