@@ -106,7 +106,7 @@ class LedgerSource:
         rows = [
             {
                 field.name: None
-                if row[field.name] is None
+                if row.get(field.name) is None  # also of what was kept before there was such a column
                 else date.fromisoformat(row[field.name])
                 if field.name == "day"
                 else Decimal(row[field.name])

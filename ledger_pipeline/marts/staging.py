@@ -133,7 +133,7 @@ REMOVED_COSTS_SCHEMA: pa.Schema = pa.schema(
             (name, ARROW_TYPES[ColumnKind.USD])
             for name in (
                 *("cost_usd", "estimated_cost_usd", "recorded_cost_usd", "corrections_usd"),
-                *("corrected_cost_usd", "corrected_estimate_usd"),
+                *("corrected_cost_usd", "corrected_estimate_usd", "cache_saved_usd"),
             )
         ),
     ]
