@@ -78,7 +78,7 @@ notebook: setup ## open a notebook in the browser (NAME=cost or NAME=audit)
 		&& touch $@ \
 		|| { rm -rf .venv-bench; echo 'warning: the peers can not be installed, so they are not measured' >&2; }
 
-bench: setup .venv-bench/.requirements ## measure append, replay, verify, roll and costing beside COPY and peers
+bench: setup .venv-bench/.requirements ## measure append, replay, verify, roll, costing and marts beside COPY and peers
 	@$(BIN)/python -m benchmarks.run
 
 .venv-spark/.requirements: ledger_pipeline_tests/spark/requirements.lock $(VENV)/.place

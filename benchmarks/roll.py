@@ -86,7 +86,7 @@ def _roll(connection: Connection, settings: Settings) -> tuple[int, dict[str, fl
 
 
 @contextmanager
-def simulated_ledger(executions: int) -> Generator[tuple[str, str]]:
+def simulated_ledger(executions: int, days: int = DAYS) -> Generator[tuple[str, str]]:
     """A server's URL and the name of a ledger on it, all of whose events lie below a checkpoint."""
     with (
         tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder,
@@ -96,7 +96,7 @@ def simulated_ledger(executions: int) -> Generator[tuple[str, str]]:
         url = make_conninfo(server, dbname=name)
         set_up(url, NOW)
         with connect(url, autocommit=True) as connection:
-            run_simulation(connection, load_book(connection), executions, DAYS, 1, NOW)
+            run_simulation(connection, load_book(connection), executions, days, 1, NOW)
             connection.execute("VACUUM (ANALYZE) workflow_events")
             close_checkpoint(connection)
         yield server, name

@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import append, cold, pricing, replay, roll, single, verify
+from benchmarks import append, cold, marts, pricing, replay, roll, single, verify
 from benchmarks.result import print_table
 
 
@@ -17,6 +17,7 @@ def main() -> int:
         ("cold", cold.run, "× baseline"),
         ("verify", verify.run, "× aim"),
         ("costing", pricing.run, "× loop"),
+        ("marts", marts.run, "× baseline"),
     ):
         results = measure()
         print_table(title, results, baseline)

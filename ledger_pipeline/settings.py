@@ -107,6 +107,12 @@ class Settings(BaseSettings):
         default=3, description="Mart builds kept on disk, the current one included."
     )
 
+    alert_command: str | None = Field(
+        default=None,
+        description="Command that is run for every Dagster run that fails, with the run as JSON on its standard input; "
+        "unset: failures are in the log only.",
+    )
+
     @field_validator("home", "notes_dir", "signing_key_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:

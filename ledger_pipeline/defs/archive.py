@@ -69,6 +69,11 @@ def event_archive(context: dg.AssetExecutionContext, ledger: LedgerResource) -> 
     return Materialized(metadata=metadata, check_results=[whole])
 
 
+# Weeks leave in their order: a backfill of a year is one run, not 52 that wait for each other. (As a parameter of the
+# decorator it would warn that it is beta.)
+event_archive = event_archive.with_attributes(backfill_policy=dg.BackfillPolicy.single_run())
+
+
 def files_are_whole(
     ledger: Ledger, weeks: Iterable[RolledWeekRow], others: Iterable[RolledWeekRow] = ()
 ) -> dg.AssetCheckResult:

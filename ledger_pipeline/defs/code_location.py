@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ledger_pipeline.defs.alerts import failed_runs
 from ledger_pipeline.defs.archive import event_archive
 from ledger_pipeline.defs.budgets import budgets_sensor
 from ledger_pipeline.defs.daily import daily, daily_schedule
@@ -11,7 +12,7 @@ from ledger_pipeline.defs.due_weeks import (
     every_file_of_the_manifest_is_whole,
     newest_expected_week_is_rolled,
 )
-from ledger_pipeline.defs.events import workflow_events
+from ledger_pipeline.defs.events import period_budgets, workflow_events
 from ledger_pipeline.defs.feed import feed_is_not_held_back
 from ledger_pipeline.defs.limits import limits_sensor
 from ledger_pipeline.defs.marts import mart_build
@@ -29,6 +30,7 @@ defs = dg.Definitions(
         price_sources,
         model_prices,
         workflow_events,
+        period_budgets,
         execution_snapshots,
         due_weeks,
         event_archive,
@@ -49,7 +51,7 @@ defs = dg.Definitions(
     ],
     jobs=[daily],
     schedules=[daily_schedule],
-    sensors=[limits_sensor, budgets_sensor],
+    sensors=[limits_sensor, budgets_sensor, failed_runs],
     resources={"ledger": LedgerResource()},
     # The steps of a run wait for each other anyway; a process each would only start Python again.
     executor=dg.in_process_executor,

@@ -12,6 +12,7 @@ from ledger_pipeline.defs.archive import WEEKS, event_archive, files_are_whole, 
 from ledger_pipeline.defs.clock import now_of
 from ledger_pipeline.defs.events import workflow_events
 from ledger_pipeline.defs.failures import RETRIES
+from ledger_pipeline.defs.freshness import DAILY
 from ledger_pipeline.defs.ownership import COLD, ENGINEERING
 from ledger_pipeline.defs.resources import LedgerResource
 from ledger_pipeline.defs.results import Materialized
@@ -26,6 +27,7 @@ from ledger_pipeline.hot.leaves import WEEKS_AHEAD
     kinds={"postgres", "parquet"},
     code_version="1",
     retry_policy=RETRIES,
+    freshness_policy=DAILY,
 )
 def due_weeks(context: dg.AssetExecutionContext, ledger: LedgerResource) -> Materialized:
     """The weeks that have been hot long enough, moved to the event archive.

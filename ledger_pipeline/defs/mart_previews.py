@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
+from ledger_pipeline.defs.plots import bar_chart
 from ledger_pipeline.defs.tables import markdown_table
 from ledger_pipeline.engines.duckdb.session import reading
 from ledger_pipeline.engines.duckdb.tables import quoted
@@ -17,7 +18,6 @@ WIDEST = 8
 ROWS_LYING = 4
 
 MONTHS = 24
-BAR = 40
 NEWEST_FIRST = (
     *("day", "date", "period", "month", "week", "period_start", "occurred_at"),
     *("last_execution_at", "created_at", "valid_from"),
@@ -43,7 +43,9 @@ def _metadata(connection: duckdb.DuckDBPyConnection, mart: Mart) -> Metadata:
         # A float only for the UI's plot over time; the exact sums are in the marts.
         shown["cost USD"] = float(row[0]) if row and row[0] is not None else 0.0
         if "month" in mart.types:
-            shown["cost by month"] = dg.MetadataValue.md(_cost_by_month(connection, mart))
+            months = _cost_by_month(connection, mart)
+            shown["cost by month"] = dg.MetadataValue.md(markdown_table(("month", "USD"), months))
+            shown["cost by month, plotted"] = dg.MetadataValue.md(bar_chart("USD by month", months[::-1]))
     return shown
 
 
@@ -64,12 +66,11 @@ def _order(mart: Mart) -> str:
     return ", ".join([*filter(None, [newest]), *map(quoted, mart.grain)])
 
 
-def _cost_by_month(connection: duckdb.DuckDBPyConnection, mart: Mart) -> str:
+def _cost_by_month(connection: duckdb.DuckDBPyConnection, mart: Mart) -> list[tuple[str, Decimal]]:
+    """The newest months, newest first, with their cost in whole cents, half even: for the eye only."""
     query = (
         f"SELECT month, coalesce(sum(cost_usd), 0) FROM {mart.table} "  # noqa: S608  a name
         "GROUP BY month ORDER BY month DESC LIMIT ?"
     )
     rows: list[tuple[str, Decimal]] = connection.execute(query, [MONTHS]).fetchall()
-    highest = max((cost for _, cost in rows), default=Decimal(0))
-    bars = [(month, f"{cost:.2f}", "█" * round(BAR * cost / highest) if highest > 0 else "") for month, cost in rows]
-    return markdown_table(("month", "USD", ""), bars)
+    return [(month, round(cost, 2)) for month, cost in rows]

@@ -7,8 +7,9 @@ import dagster as dg
 
 from ledger_pipeline.defs.clock import now_of
 from ledger_pipeline.defs.due_weeks import due_weeks
-from ledger_pipeline.defs.events import workflow_events
+from ledger_pipeline.defs.events import period_budgets, workflow_events
 from ledger_pipeline.defs.failures import RETRIES, only_transient_retried
+from ledger_pipeline.defs.freshness import DAILY
 from ledger_pipeline.defs.mart_previews import previews
 from ledger_pipeline.defs.ownership import MART_GROUPS, MART_OWNERS
 from ledger_pipeline.defs.prices import model_prices
@@ -23,7 +24,7 @@ PREFIX = "marts"
 RECONCILIATION = "reconciliation"
 RECONCILES = "marts_reconcile_to_the_events"
 RULES_HOLD = "rules_hold"
-_PRICES = "staging.model_pricing"
+_BESIDE_EVENTS = {"staging.model_pricing": model_prices, "staging.budgets": period_budgets}
 
 
 def key_of(mart: str) -> dg.AssetKey:
@@ -32,13 +33,13 @@ def key_of(mart: str) -> dg.AssetKey:
 
 
 def _upstream(mart: Mart) -> Iterator[dg.AssetDep]:
-    """What a mart is made from: other marts, the price book, or events, hot and cold."""
+    """What a mart is made from: other marts, the price book, budgets, or events, hot and cold."""
     for table in mart.inputs:
         if table.startswith(f"{PREFIX}."):
             yield dg.AssetDep(key_of(table.removeprefix(f"{PREFIX}.")))
-        elif table == _PRICES:
-            yield dg.AssetDep(model_prices)
-    if any(table.startswith("staging.") and table != _PRICES for table in mart.inputs):
+        elif table in _BESIDE_EVENTS:
+            yield dg.AssetDep(_BESIDE_EVENTS[table])
+    if any(table.startswith("staging.") and table not in _BESIDE_EVENTS for table in mart.inputs):
         yield dg.AssetDep(workflow_events)
         yield dg.AssetDep(due_weeks)
 
@@ -62,6 +63,7 @@ def _spec(mart: Mart) -> dg.AssetSpec:
         group_name=MART_GROUPS[mart.kind],
         owners=[MART_OWNERS[mart.kind]],
         kinds={"duckdb", "view" if mart.view else "table"},
+        freshness_policy=DAILY,
         code_version=hashlib.sha256(f"{mart.query}\0{mart.columns}".encode()).hexdigest()[:12],
         metadata={
             "dagster/table_name": f"marts.{mart.name}",

@@ -4,6 +4,7 @@ import dagster as dg
 
 from ledger_pipeline.defs.due_weeks import due_weeks
 from ledger_pipeline.defs.failures import RETRIES
+from ledger_pipeline.defs.freshness import DAILY
 from ledger_pipeline.defs.ownership import COLD, ENGINEERING
 from ledger_pipeline.defs.resources import LedgerResource
 from ledger_pipeline.defs.results import Materialized
@@ -17,6 +18,7 @@ from ledger_pipeline.defs.results import Materialized
     kinds={"postgres", "file"},
     code_version="1",
     retry_policy=RETRIES,
+    freshness_policy=DAILY,
 )
 def signed_notes(context: dg.AssetExecutionContext, ledger: LedgerResource) -> Materialized:
     """A signed note of the tree of checkpoints, rolled weeks and epochs, after the feed was closed up to its horizon.

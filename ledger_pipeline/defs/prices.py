@@ -6,6 +6,7 @@ import dagster as dg
 
 from ledger_pipeline.defs.clock import now_of
 from ledger_pipeline.defs.failures import RETRIES
+from ledger_pipeline.defs.freshness import DAILY
 from ledger_pipeline.defs.ownership import FINANCE, HOT
 from ledger_pipeline.defs.resources import LedgerResource
 from ledger_pipeline.defs.results import Materialized
@@ -34,6 +35,7 @@ price_sources = dg.AssetSpec(
     kinds={"postgres", "python"},
     code_version="2",
     retry_policy=RETRIES,
+    freshness_policy=DAILY,
     metadata={"dagster/table_name": "ledger.model_pricing"},
     check_specs=[
         dg.AssetCheckSpec(

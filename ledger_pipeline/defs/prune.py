@@ -5,6 +5,7 @@ import dagster as dg
 from ledger_pipeline.cold.prune import Pruned
 from ledger_pipeline.defs.clock import now_of
 from ledger_pipeline.defs.failures import RETRIES
+from ledger_pipeline.defs.freshness import DAILY
 from ledger_pipeline.defs.marts import RECONCILIATION, key_of
 from ledger_pipeline.defs.ownership import ENGINEERING, HOT
 from ledger_pipeline.defs.progress import paced
@@ -20,6 +21,7 @@ from ledger_pipeline.defs.results import Materialized
     kinds={"postgres"},
     code_version="1",
     retry_policy=RETRIES,
+    freshness_policy=DAILY,
     metadata={"dagster/table_name": "ledger.execution_heads"},
 )
 def pruned_executions(context: dg.AssetExecutionContext, ledger: LedgerResource) -> Materialized:

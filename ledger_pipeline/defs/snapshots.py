@@ -5,6 +5,7 @@ import dagster as dg
 from ledger_pipeline.defs.clock import now_of
 from ledger_pipeline.defs.events import workflow_events
 from ledger_pipeline.defs.failures import RETRIES
+from ledger_pipeline.defs.freshness import DAILY
 from ledger_pipeline.defs.ownership import ENGINEERING, HOT
 from ledger_pipeline.defs.progress import paced
 from ledger_pipeline.defs.resources import LedgerResource
@@ -19,6 +20,7 @@ from ledger_pipeline.replay.snapshots import SnapshotResult
     kinds={"postgres", "python"},
     code_version="1",
     retry_policy=RETRIES,
+    freshness_policy=DAILY,
     metadata={"dagster/table_name": "ledger.execution_snapshots"},
     # Before the roll: what is snapshotted is read more quickly while it is hot.
     op_tags={"dagster/priority": "1"},

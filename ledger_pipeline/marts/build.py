@@ -90,6 +90,7 @@ def build_from(
             staging.add_checkpoints(connection, checkpoints)
             staging.replace(connection, "model_pricing", source.prices())
             staging.replace(connection, "removed_costs", source.removed_costs())
+            staging.replace(connection, "budgets", source.budgets())
             source.count_events(connection, feed.end)
             _derive(connection, None if after is None else before)
             say("checking the marts")

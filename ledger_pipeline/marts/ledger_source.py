@@ -1,4 +1,4 @@
-"""The ledger as a build's source: the feed, its own count of hot rows and cold files, and the price book."""
+"""The ledger as a build's source: the feed, its own count of hot rows and cold files, prices and budgets."""
 
 # pyarrow has no types.
 # pyright: reportUnknownParameterType=false
@@ -118,7 +118,7 @@ class LedgerSource:
         rows = [
             {
                 field.name: None
-                if row[field.name] is None
+                if row.get(field.name) is None  # also of what was kept before there was such a column
                 else date.fromisoformat(row[field.name])
                 if field.name == "day"
                 else Decimal(row[field.name])
@@ -129,6 +129,16 @@ class LedgerSource:
             for row in removed_costs(self._connection)
         ]
         return pa.Table.from_pylist(rows, schema)
+
+    def budgets(self) -> pa.Table:
+        """The budgets that are set."""
+        query = """
+            SELECT
+                id::text AS budget_id, drive_id::text, scope, workflow_name, agent_id::text, customer_id::text, period,
+                limit_usd, limit_tokens, created_at
+            FROM budgets
+            """
+        return pa.Table.from_pylist(self._connection.execute(query).fetchall(), staging.BUDGET_SCHEMA)
 
     def count_events(self, connection: duckdb.DuckDBPyConnection, end: Cursor) -> None:
         """Counts hot rows in PostgreSQL and each week's files on their own, up to the same horizon as the feed.

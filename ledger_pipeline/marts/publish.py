@@ -11,6 +11,7 @@ import duckdb
 from ledger_pipeline.durable import sync
 from ledger_pipeline.engines.duckdb.session import reading
 from ledger_pipeline.errors import InvalidInput, NotFound
+from ledger_pipeline.marts.definitions import marts
 from ledger_pipeline.settings import Settings
 
 CURRENT = "current.duckdb"
@@ -53,6 +54,31 @@ def connect_readonly(settings: Settings) -> duckdb.DuckDBPyConnection:
     raise NotFound(
         f"the marts at {settings.marts_dir / CURRENT} are replaced faster than they can be opened: try again"
     )
+
+
+@contextmanager
+def as_of_this_version(connection: duckdb.DuckDBPyConnection) -> Generator[None]:
+    """Says so when a question fails because another version of the package made the marts that the session has open."""
+    try:
+        yield
+    except (duckdb.CatalogException, duckdb.BinderException):
+        require_this_version(connection)
+        raise
+
+
+def require_this_version(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raises InvalidInput when the open marts lack a mart or a column that this version of the package has."""
+    rows = connection.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'marts' AND NOT internal"
+    ).fetchall()
+    held = set(rows)
+    lacking = [(name, column) for name, mart in marts().items() for column in mart.types if (name, column) not in held]
+    if lacking:
+        name, column = lacking[0]
+        what = f"column {column} of mart {name}" if name in {row[0] for row in rows} else f"mart {name}"
+        raise InvalidInput(
+            f"these marts were built by another version, which has no {what}: run `ledger-pipeline daily`"
+        )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ledger_pipeline.errors import InvalidInput
-from ledger_pipeline.marts.publish import connect_readonly
+from ledger_pipeline.marts.publish import as_of_this_version, connect_readonly
 from ledger_pipeline.settings import Settings
 
 _ALLOWED = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
@@ -50,7 +50,8 @@ def query(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, ...]
                 f"sql: {statements[0].type.name} is not allowed: marts are read-only; allowed are SELECT, FROM, "
                 "DESCRIBE, SHOW, SUMMARIZE and EXPLAIN"
             )
-        cursor = connection.execute(statements[0])
+        with as_of_this_version(connection):
+            cursor = connection.execute(statements[0])
         names = [column[0] for column in cursor.description or ()]
         rows: list[tuple[Any, ...]] = []
         while batch := cursor.fetchmany(_BATCH_ROWS):

@@ -1,4 +1,4 @@
-"""What a build reads: events beyond a cursor, independent totals of all of them, and the price book."""
+"""What a build reads: events beyond a cursor, independent totals of all of them, the price book and the budgets."""
 
 # pyarrow has no types.
 # pyright: reportUnknownParameterType=false
@@ -82,4 +82,8 @@ class Source(Protocol):
 
     def removed_costs(self) -> pa.Table:
         """What the calls of removed weeks cost, columns as in `staging.removed_costs`."""
+        ...
+
+    def budgets(self) -> pa.Table:
+        """The budgets that are set, columns as in `staging.budgets`."""
         ...

@@ -32,17 +32,24 @@ _TYPED: dict[str, str] = {
         "CAST(timezone('UTC', CASE WHEN week < CAST(date_trunc('week', timezone('UTC', recorded_at)) AS DATE) "
         "THEN occurred_at ELSE recorded_at END) AS DATE)"
     ),
+    "input_usd_per_million": (
+        "CASE WHEN event_type = 'TokensUpdated' THEN TRY_CAST(list_extract("
+        "json_extract_string(payload, '$.prices[*].usd_per_million'), "
+        "list_position(json_extract_string(payload, '$.prices[*].usage_kind'), 'input')) AS DECIMAL(18, 12)) END"
+    ),
     "price_versions": (
         "CASE WHEN event_type = 'TokensUpdated' THEN nullif(array_to_string(list_sort(list_distinct("
         "json_extract_string(payload, '$.prices[*].price_id'))), ','), '') END"
     ),
 }
 """Columns of `staging.events` beyond the catalogue's: UTC day and month of the event, the UTC day on which it is booked
-(when it was recorded; of an import of history, when it happened), ids of the payload's prices."""
+(when it was recorded; of an import of history, when it happened), the payload's price of uncached input below $10^6 per
+million, ids of all its prices."""
 
 
 @cache
-def _queries() -> dict[str, str]:
+def queries() -> dict[str, str]:
+    """What fills each table that takes events from rows of ARROW_SCHEMA that are called `incoming`."""
     typed = [
         f"CAST({quoted(name)} AS UUID) AS {quoted(name)}" if kind is ColumnKind.UUID else quoted(name)
         for name, kind in EVENT_COLUMNS.items()
@@ -91,6 +98,22 @@ PRICE_SCHEMA: pa.Schema = pa.schema(
 )
 """`staging.model_pricing`: the price book."""
 
+BUDGET_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("budget_id", pa.string()),
+        ("drive_id", pa.string()),
+        ("scope", pa.string()),
+        ("workflow_name", pa.string()),
+        ("agent_id", pa.string()),
+        ("customer_id", pa.string()),
+        ("period", pa.string()),
+        ("limit_usd", ARROW_TYPES[ColumnKind.USD]),
+        ("limit_tokens", pa.int64()),
+        ("created_at", _INSTANT),
+    ]
+)
+"""`staging.budgets`: the budgets of workflows, agents and customers that are set."""
+
 
 CHECKPOINT_SCHEMA: pa.Schema = pa.schema(
     [
@@ -132,7 +155,7 @@ REMOVED_COSTS_SCHEMA: pa.Schema = pa.schema(
             (name, ARROW_TYPES[ColumnKind.USD])
             for name in (
                 *("cost_usd", "estimated_cost_usd", "recorded_cost_usd", "corrections_usd"),
-                *("corrected_cost_usd", "corrected_estimate_usd"),
+                *("corrected_cost_usd", "corrected_estimate_usd", "cache_saved_usd"),
             )
         ),
     ]
@@ -144,16 +167,18 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     """Creates schema `staging` and its empty, typed tables."""
     connection.execute("CREATE SCHEMA staging")
     connection.register("incoming", ARROW_SCHEMA.empty_table())
-    for name, query in _queries().items():
+    for name, query in queries().items():
         create_table(connection, f"staging.{name}", columns_of(connection, query))
     connection.unregister("incoming")
     create_table(connection, "staging.proof_positions", _PROOF_POSITIONS)
-    for name, schema in (
-        ("event_totals", TOTALS_SCHEMA),
-        ("model_pricing", PRICE_SCHEMA),
-        ("removed_costs", REMOVED_COSTS_SCHEMA),
-        ("checkpoints", CHECKPOINT_SCHEMA),
-    ):
+    told = {
+        "event_totals": TOTALS_SCHEMA,
+        "model_pricing": PRICE_SCHEMA,
+        "budgets": BUDGET_SCHEMA,
+        "removed_costs": REMOVED_COSTS_SCHEMA,
+        "checkpoints": CHECKPOINT_SCHEMA,
+    }
+    for name, schema in told.items():
         connection.register("incoming", schema.empty_table())
         create_table(connection, f"staging.{name}", columns_of(connection, "FROM incoming"))
         connection.unregister("incoming")
@@ -161,7 +186,7 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
 
 def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Rows of each table that takes events; rows only ever join, so these are also the next row ids."""
-    return {name: count(connection, f"staging.{name}") for name in _queries()}
+    return {name: count(connection, f"staging.{name}") for name in queries()}
 
 
 def add_events(
@@ -188,7 +213,7 @@ def _add_chunk(connection: duckdb.DuckDBPyConnection, chunk: list[pa.RecordBatch
     table = pa.Table.from_batches(chunk, ARROW_SCHEMA)
     if table.num_rows:
         connection.register("incoming", table)
-        for name, query in _queries().items():
+        for name, query in queries().items():
             connection.execute(f"INSERT INTO staging.{name} {query}")
         connection.unregister("incoming")
     return table.num_rows

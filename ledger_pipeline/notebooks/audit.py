@@ -214,8 +214,12 @@ def _(alt, for_chart, for_table, frame, marts, mo):
     by_person = frame(
         marts,
         """
-        SELECT decided_by, decided_by_kind, count(*) AS decisions, count(*) FILTER (status = 'rejected') AS rejected
-        FROM marts.approvals WHERE decided_at IS NOT NULL GROUP BY ALL ORDER BY decisions DESC
+        SELECT decided_by, decided_by_kind, sum(approvals)::BIGINT AS decisions,
+            coalesce(sum(approvals) FILTER (status = 'rejected'), 0)::BIGINT AS rejected,
+            sum(self_decided)::BIGINT AS of_their_own, sum(decided_by_another)::BIGINT AS in_place_of_another,
+            sum(decided_again)::BIGINT AS changed,
+            round(max(longest_latency_ms) / 60000.0, 1)::DOUBLE AS longest_minutes
+        FROM marts.approval_activity WHERE status <> 'pending' GROUP BY ALL ORDER BY decisions DESC, ALL
         """,
     )
     latency_chart = (

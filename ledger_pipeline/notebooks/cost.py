@@ -89,8 +89,8 @@ def _(alt, for_chart, frame, marts, mo):
     migration = frame(
         marts,
         """
-        SELECT date_trunc('week', day)::DATE AS week, model, sum(calls)::BIGINT AS calls
-        FROM marts.cost_daily GROUP BY ALL ORDER BY week, model
+        SELECT week_start AS week, model, sum(calls)::BIGINT AS calls
+        FROM marts.model_migration GROUP BY ALL ORDER BY week, model
         """,
     )
     migration_chart = (
@@ -146,37 +146,31 @@ def _(alt, for_chart, for_table, frame, grouping, marts, mo):
 
 @app.cell
 def _(alt, for_chart, for_table, frame, marts, mo):
-    # A call belongs to an attempt; everything of an attempt but the last of its step was done again.
     waste = frame(
         marts,
         """
-        SELECT u.workflow_name,
-            count(DISTINCT u.execution_id) FILTER (NOT u.lost AND u.status = 'completed') AS completed,
-            sum(u.corrected_cost_usd) AS cost_usd,
-            sum(u.corrected_cost_usd) FILTER (u.lost) AS in_failed_usd,
-            sum(u.corrected_cost_usd) FILTER (NOT u.lost AND u.attempt < u.attempts) AS in_retried_usd
-        FROM (
-            SELECT u.execution_id, u.workflow_name, u.corrected_cost_usd, u.attempt, s.attempt AS attempts, e.status,
-                e.status IN ('failed', 'aborted', 'timeout', 'cancelled') AS lost
-            FROM marts.model_usage u
-            JOIN marts.executions e USING (execution_id)
-            LEFT JOIN marts.steps s ON s.execution_id = u.execution_id AND s.step_id = u.step_id
-        ) u
-        GROUP BY 1 ORDER BY cost_usd DESC NULLS LAST
+        SELECT workflow_name, reason, count(*) AS calls, sum(total_tokens)::BIGINT AS tokens,
+            sum(corrected_cost_usd) AS wasted_usd, sum(corrected_estimate_usd) AS estimate_usd,
+            mode(error_message) AS most_frequent_error
+        FROM marts.wasted_usage GROUP BY ALL ORDER BY wasted_usd DESC NULLS LAST, ALL
         """,
     )
     waste_chart = (
         alt.Chart(for_chart(waste), title="Spent on work that came to nothing, USD")
-        .transform_fold(["in_failed_usd", "in_retried_usd"], as_=["kind", "usd"])
         .mark_bar()
-        .encode(x=alt.X("usd:Q", title="USD"), y=alt.Y("workflow_name:N", title=None), color="kind:N")
+        .encode(
+            x=alt.X("wasted_usd:Q", title="USD"),
+            y=alt.Y("workflow_name:N", title=None, sort="-x"),
+            color="reason:N",
+            tooltip=["workflow_name", "reason", "calls", alt.Tooltip("wasted_usd:Q", format="$,.2f")],
+        )
         .properties(width="container")
     )
     mo.vstack(
         [
             mo.md(
-                "## Waste\n\nWhat was spent in executions that failed, were aborted, cancelled or timed out, and on"
-                " attempts that had to be repeated in those that did not."
+                "## Waste\n\nWhat was spent in executions that failed, were aborted, cancelled or timed out; in others,"
+                " on attempts that were repeated and steps that failed."
             ),
             waste_chart,
             mo.ui.table(for_table(waste), selection=None),
@@ -186,40 +180,42 @@ def _(alt, for_chart, for_table, frame, marts, mo):
 
 
 @app.cell
-def _(for_chart, for_table, mo, pl, waste):
-    # A division of money is for the eye: the sums beside it are exact.
-    per_success = for_chart(waste).select(
-        "workflow_name",
-        "completed",
-        "cost_usd",
-        (pl.col("cost_usd") / pl.col("completed")).round(4).alias("usd_per_completed_execution"),
+def _(for_table, frame, marts, mo):
+    per_success = frame(
+        marts,
+        """
+        SELECT month, workflow_name, template_version, executions, completed, failed, timed_out, stopped,
+            corrected_cost_usd, wasted_cost_usd, cost_per_completed_usd
+        FROM marts.cost_by_template_version ORDER BY month DESC, corrected_cost_usd DESC NULLS LAST, ALL
+        """,
     )
-    mo.vstack([mo.md("### Cost of an execution that succeeds"), mo.ui.table(for_table(per_success), selection=None)])
+    mo.vstack(
+        [
+            mo.md("### Cost of an execution that succeeds, by version of its template"),
+            mo.ui.table(for_table(per_success), page_size=15, selection=None),
+        ]
+    )
     return (per_success,)
 
 
 @app.cell
-def _(alt, for_chart, frame, marts, mo):
-    # What the tokens read from the cache would have cost at the rate of the same call's uncached ones.
+def _(alt, for_chart, for_table, frame, marts, mo):
     cache = frame(
         marts,
         """
         SELECT model, sum(cache_read_tokens)::BIGINT AS cache_read_tokens,
-            round(sum(cache_read_tokens)::DOUBLE / sum(cache_read_tokens + input_tokens), 4) AS share_of_input,
-            round(sum(input_cost_usd::DOUBLE / input_tokens * cache_read_tokens - cache_read_cost_usd::DOUBLE), 2)
-                AS saved_usd
-        FROM marts.model_usage
-        WHERE priced AND input_tokens > 0 AND cache_read_tokens > 0
-        GROUP BY 1 ORDER BY saved_usd DESC
+            sum(cache_write_tokens)::BIGINT AS cache_write_tokens, sum(cost_usd) AS cost_usd,
+            sum(cache_saved_usd) AS saved_usd
+        FROM marts.cache_savings GROUP BY 1 ORDER BY saved_usd DESC NULLS LAST, model
         """,
     )
     cache_chart = (
-        alt.Chart(for_chart(cache), title="Saved by reading from the prompt cache, USD")
+        alt.Chart(for_chart(cache), title="Saved by the prompt cache, what writing to it cost taken off, USD")
         .mark_bar()
         .encode(x=alt.X("saved_usd:Q", title="USD"), y=alt.Y("model:N", sort="-x", title=None))
         .properties(width="container")
     )
-    mo.vstack([mo.md("## Cache"), cache_chart])
+    mo.vstack([mo.md("## Cache"), cache_chart, mo.ui.table(for_table(cache), selection=None)])
     return cache, cache_chart
 
 
@@ -291,6 +287,16 @@ def _(for_table, frame, marts, mo):
         "SELECT occurred_at, budget_scope, workflow_name, threshold_percent, limit_usd, total_usd, over_usd,"
         " execution_id FROM marts.budget_breaches ORDER BY occurred_at DESC LIMIT 50",
     )
+    budgets = frame(
+        marts,
+        """
+        SELECT coalesce(workflow_name, agent_id::VARCHAR, customer_id::VARCHAR) AS budget_of, budget_period,
+            max_by(period_start, day) AS period_start, max(day) AS last_day, max_by(total_usd, day) AS total_usd,
+            max_by(remaining_usd, day) AS remaining_usd, max_by(remaining_tokens, day) AS remaining_tokens,
+            max_by(ahead_of_pace, day) AS ahead_of_pace
+        FROM marts.budget_burn GROUP BY budget_id, 1, 2 ORDER BY ahead_of_pace DESC, remaining_usd, ALL
+        """,
+    )
     mo.vstack(
         [
             mo.md("## To look at"),
@@ -298,12 +304,13 @@ def _(for_table, frame, marts, mo):
                 {
                     "Anomalies": mo.ui.table(for_table(anomalies), selection=None),
                     "Without a price": mo.ui.table(for_table(unpriced), selection=None),
+                    "Budgets": mo.ui.table(for_table(budgets), selection=None),
                     "Budgets exceeded": mo.ui.table(for_table(breaches), selection=None),
                 }
             ),
         ]
     )
-    return anomalies, breaches, unpriced
+    return anomalies, breaches, budgets, unpriced
 
 
 if __name__ == "__main__":

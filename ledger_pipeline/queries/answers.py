@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 from ledger_pipeline.arguments import filters_of, id_of
 from ledger_pipeline.errors import PermissionDenied
 from ledger_pipeline.hot.database import Connection, translated
-from ledger_pipeline.marts.publish import connect_readonly
+from ledger_pipeline.marts.publish import as_of_this_version, connect_readonly
 from ledger_pipeline.pages import DEFAULT_PAGE_SIZE, Page, Request
 from ledger_pipeline.queries import audit as audits
 from ledger_pipeline.queries import executions as of_executions
@@ -163,7 +163,7 @@ class Queries:
 
     @contextmanager
     def _marts(self) -> Generator[Any]:
-        with connect_readonly(self._settings) as marts:
+        with connect_readonly(self._settings) as marts, as_of_this_version(marts):
             yield marts
 
 

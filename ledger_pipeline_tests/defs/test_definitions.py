@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from ledger_pipeline.definitions import defs
 from ledger_pipeline.defs.archive import weeks_from
@@ -93,7 +94,11 @@ def _described() -> Iterator[str]:
             version = "of its query" if key.path[0] == "marts" else node.code_version
             yield f"  code version {version}; made by {node.assets_def.op.name}; {_retried(node.assets_def.op)}"
         if node.partitions_def:
-            yield f"  partitions {node.partitions_def}"
+            backfilled = node.backfill_policy.policy_type.value.lower() if node.backfill_policy else "default"
+            yield f"  partitions {node.partitions_def}; backfills {backfilled}"
+        if isinstance(policy := node.freshness_policy, TimeWindowFreshnessPolicy):
+            warned = policy.warn_window.to_timedelta() if policy.warn_window else None
+            yield f"  stale after {warned}, failing after {policy.fail_window.to_timedelta()}"
     for check in sorted(graph.asset_check_keys):
         spec = graph.get_check_spec(check)
         blocking = "blocking" if spec.blocking else "not blocking"

@@ -74,6 +74,7 @@ class InMemorySource:
     rows: list[Row] = field(default_factory=list[Row])
     prices_table: pa.Table = field(default_factory=staging.PRICE_SCHEMA.empty_table)
     removed_table: pa.Table = field(default_factory=staging.REMOVED_COSTS_SCHEMA.empty_table)
+    budgets_table: pa.Table = field(default_factory=staging.BUDGET_SCHEMA.empty_table)
     instance: str = "in memory"
     lost_in_counting: int = 0
 
@@ -126,3 +127,6 @@ class InMemorySource:
 
     def prices(self) -> pa.Table:
         return self.prices_table
+
+    def budgets(self) -> pa.Table:
+        return self.budgets_table

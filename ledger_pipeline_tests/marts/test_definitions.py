@@ -15,6 +15,8 @@ PROMISED = {
     *("model_usage", "executions", "steps", "agent_calls", "approvals"),
     *("cost_daily", "cost_by_execution", "cost_by_mode", "daily_cost_summary", "user_workflow_summary"),
     *("billing_records", "observability_metrics"),
+    *("wasted_usage", "cost_by_template_version", "cache_savings", "model_migration", "budget_burn"),
+    *("approval_activity",),
     *("audit_log", "budget_breaches", "cost_anomalies", "unpriced_usage", "pricing_history", "reconciliation"),
 }
 
@@ -71,6 +73,8 @@ def test_a_mart_that_splits_all_usage_up_is_checked_to_add_up_to_it() -> None:
         for mart in marts().values()
         if "adds up to" in "".join(check.query for check in mart.checks[:1])
     }
-    assert split.keys() == {"cost_daily", "cost_by_execution", "cost_by_mode", "daily_cost_summary"}
+    assert split.keys() == {
+        *("cost_daily", "cost_by_execution", "cost_by_mode", "cost_by_template_version", "daily_cost_summary")
+    }
     assert split["cost_daily"].rule == "Calls, tokens and costs of all days are those of all model calls."
     assert "FROM marts.cost_daily\n" in split["cost_daily"].query

@@ -1,9 +1,11 @@
 """Builds of a real ledger: hot, partly cold, growing, taken over by another epoch."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ledger_pipeline.budgets.budget import Budgets
+from ledger_pipeline.budgets.judging import judge
 from ledger_pipeline.cold.checkpoints import close_checkpoint
 from ledger_pipeline.cold.feed import Position
 from ledger_pipeline.cold.notes import sign_tree
@@ -18,6 +20,7 @@ from ledger_pipeline.ingest.simulate import run_simulation
 from ledger_pipeline.marts.build import build
 from ledger_pipeline.marts.coverage import published_position
 from ledger_pipeline.marts.ledger_source import publish_lock
+from ledger_pipeline.marts.publish import connect_readonly
 from ledger_pipeline.pricing.book import PriceBook
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.marts.differences import differences
@@ -103,3 +106,28 @@ def _prices(connection: Connection) -> int:
     row = connection.execute("SELECT count(*) AS rows FROM model_pricing").fetchone()
     assert row is not None
     return row["rows"]
+
+
+def test_budgets_burn_as_they_are_counted(connection: Connection, settings: Settings, book: PriceBook) -> None:
+    """What the feed's consumer counted, and what the mart adds up, are the same to the last decimal."""
+    now = datetime.now(UTC)
+    run_simulation(connection, book, executions=20, days=20, seed=3, now=now)
+    budgets = Budgets(connection)
+    used = connection.execute(
+        "SELECT workflow_name, agent_id, customer_id, drive_id FROM tokens_updated_events"
+        " WHERE agent_id IS NOT NULL AND customer_id IS NOT NULL AND drive_id IS NOT NULL LIMIT 1"
+    ).fetchone()
+    assert used is not None
+    for target in ("workflow_name", "agent_id", "customer_id"):
+        budgets.set(period="year", limit_usd=1, **{target: used[target]})
+        budgets.set(period="year", limit_tokens=10, drive_id=used["drive_id"], **{target: used[target]})
+    judge(connection, settings.cold_dir)
+    build(connection, settings, now)
+    with connect_readonly(settings) as marts:
+        burned = marts.execute(
+            "SELECT budget_id, total_usd, total_tokens, counted FROM marts.budget_burn"
+            " QUALIFY row_number() OVER (PARTITION BY budget_id ORDER BY day DESC) = 1"
+        ).fetchall()
+    counted = {each.id: (each.total_usd, each.total_tokens) for each in budgets.list()}
+    assert {row[0]: (row[1], row[2]) for row in burned if row[3]} == counted
+    assert len(counted) == 6

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from ledger_pipeline.engines.duckdb.session import reading
 from ledger_pipeline.errors import InvalidInput, ReconciliationFailed
 from ledger_pipeline.marts.build import build_from
 from ledger_pipeline.marts.definitions import marts
@@ -96,44 +97,86 @@ def test_the_file_has_the_format_that_every_1_x_reads(settings: Settings, now: d
     assert int.from_bytes(path.read_bytes()[12:20], "little") == 64
 
 
+QUESTIONS = {
+    "calls": "SELECT count(*) || ' ' || coalesce(sum(cost_usd), 0) FROM marts.model_usage",
+    "days": "SELECT sum(calls) || ' ' || coalesce(sum(cost_usd), 0) FROM marts.cost_daily",
+    "versions": "SELECT sum(calls) || ' ' || coalesce(sum(cost_usd), 0) FROM marts.cost_by_template_version",
+}
+"""The same answer three ways: from a fact, an aggregate and a view over another one."""
+AT_ONCE = f"SELECT ({QUESTIONS['calls']}), ({QUESTIONS['days']}), ({QUESTIONS['versions']})"
+
 READER = """
-import sys, time
+import subprocess, sys
 from pathlib import Path
+
+import duckdb
+
 from ledger_pipeline.marts.publish import connect_readonly
 from ledger_pipeline.settings import Settings
 
-settings, stop = Settings(home=Path(sys.argv[1])), Path(sys.argv[2])
-seen = set()
-while not stop.exists():
-    with connect_readonly(settings) as marts:
-        (first,) = marts.execute("SELECT count(*), sum(cost_usd) FROM marts.model_usage").fetchall()
-        (days,) = marts.execute("SELECT sum(calls), sum(cost_usd) FROM marts.cost_daily").fetchall()
-        ((ok,),) = marts.execute("SELECT bool_and(ok) FROM marts.reconciliation").fetchall()
-    assert first == days and ok, (first, days, ok)
-    seen.add(first)
-print(len(seen))
+way, home, stop, at_once, *questions = sys.argv[1:]
+settings, seen = Settings(home=Path(home)), []
+
+
+def answers():
+    if way == "sql":
+        command = [sys.executable, "-m", "ledger_pipeline", "sql", at_once, "--format", "csv"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[1].split(",")
+    opened = duckdb.connect(Path(home, "marts", "current.duckdb"), read_only=True) if way == "file" else None
+    with opened or connect_readonly(settings) as marts:
+        return [marts.execute(question).fetchall()[0][0] for question in questions]
+
+
+while not Path(stop).exists():
+    calls, *others = answers()
+    assert {calls} == set(others), (calls, others)
+    seen.append(calls)
+print(*seen, sep="\\n")
 """
+WAYS = ("session", "session", "session", "session", "file", "file", "file", "sql", "sql", "sql")
+BUILDS, SECONDS = 5, 12.0
 
 
 @pytest.mark.slow
-def test_readers_in_other_processes_see_whole_builds_only(
+@pytest.mark.mission("C1")
+def test_ten_readers_see_whole_builds_only_while_builds_go_on(
     history_rows: list[Row], settings: Settings, now: datetime, tmp_path: Path
 ) -> None:
-    batches = cut(history_rows, parts=4, seed=5)
+    """In processes of their own: sessions of the package, DuckDB on the published file, and the command `sql`."""
+    batches = cut(history_rows, parts=BUILDS + 1, seed=5)
     source = InMemorySource()
-    source.add(batches[0])
-    build_from(source, settings, now)
+    published: list[str] = []
+
+    def publish(batch: list[Row]) -> None:
+        source.add(batch)
+        with reading(build_from(source, settings, now).path) as marts:
+            published.extend(row[0] for row in marts.execute(QUESTIONS["calls"]).fetchall())
+
+    publish(batches[0])
     stop = tmp_path / "stop"
-    command = [sys.executable, "-c", READER, str(settings.home), str(stop)]
-    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) for _ in range(2)]
+    environment = os.environ | {"LEDGER_HOME": str(settings.home)}
+    readers = [
+        subprocess.Popen(
+            [sys.executable, "-c", READER, way, str(settings.home), str(stop), AT_ONCE, *QUESTIONS.values()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for way in WAYS
+    ]
     try:
-        time.sleep(2)
-        for batch in batches[1:]:
-            source.add(batch)
-            build_from(source, settings, now)
+        began = time.monotonic()
+        while batches[1:] or time.monotonic() < began + SECONDS:
+            publish(batches.pop(1) if batches[1:] else [])
+            time.sleep(SECONDS / BUILDS / 2)
     finally:
-        time.sleep(1)
         stop.touch()
-        answers = [reader.communicate(timeout=60)[0] for reader in readers]
-    assert [reader.returncode for reader in readers] == [0, 0]
-    assert all(int(answer) > 1 for answer in answers)
+        answers = [reader.communicate(timeout=120) for reader in readers]
+    assert [reader.returncode for reader in readers] == [0] * len(WAYS), [error for _, error in answers]
+    seen = [out.splitlines() for out, _ in answers]
+    assert all(seen)
+    # Whole builds, and in the order in which they were published.
+    for answered in seen:
+        assert [published.index(answer) for answer in answered] == sorted(map(published.index, answered))
+    assert len({answer for answered in seen for answer in answered}) > 2

@@ -92,6 +92,28 @@ def removed_costs() -> pa.Table:
     return pa.Table.from_pylist(rows, staging.REMOVED_COSTS_SCHEMA)
 
 
+def budgets() -> pa.Table:
+    """A budget of each scope: of a workflow by day, an agent by week, a customer by month."""
+    made = {"created_at": datetime(2026, 3, 11, 12, tzinfo=UTC)}
+    given = [
+        {
+            "budget_id": "of-tuning",
+            "scope": "workflow",
+            "workflow_name": "tuning",
+            "period": "day",
+            "limit_tokens": 100,
+        },
+        {"budget_id": "of-reviewer", "scope": "agent", "agent_id": "reviewer", "period": "week", "limit_usd": "0.01"},
+        {"budget_id": "of-acme", "scope": "customer", "customer_id": "acme", "period": "month", "limit_usd": "1"},
+        {"budget_id": "unused", "scope": "workflow", "workflow_name": "nobody", "period": "year", "limit_usd": "1"},
+    ]
+    ids = {"budget_id", "agent_id", "customer_id"}
+    rows = [made | {k: str(an_id(v)) if k in ids else v for k, v in row.items()} for row in given]
+    for row in rows:
+        row["limit_usd"] = Decimal(row["limit_usd"]) if "limit_usd" in row else None
+    return pa.Table.from_pylist(rows, staging.BUDGET_SCHEMA)
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """The marts of the story."""
@@ -102,7 +124,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Build:
         if "target_occurred_at" in fields:
             fields["target_occurred_at"] = an_instant(fields["target_occurred_at"])
         events.append(make_event(kind, {**fields, "execution_id": of, "occurred_at": at}))
-    source = InMemorySource(prices_table=prices(), removed_table=removed_costs())
+    source = InMemorySource(prices_table=prices(), budgets_table=budgets(), removed_table=removed_costs())
     source.add(stored(events))
     return build_from(source, Settings(home=tmp_path_factory.mktemp("told")), NOW)
 

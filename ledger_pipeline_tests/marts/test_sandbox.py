@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -10,7 +11,8 @@ import pytest
 
 from ledger_pipeline.errors import InvalidInput, NotFound
 from ledger_pipeline.marts.build import build_from
-from ledger_pipeline.marts.publish import connect_readonly
+from ledger_pipeline.marts.definitions import marts
+from ledger_pipeline.marts.publish import connect_readonly, current
 from ledger_pipeline.marts.sandbox import run_sql
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.marts.conftest import NOW
@@ -27,6 +29,10 @@ def published(history_rows: list[Row], tmp_path_factory: pytest.TempPathFactory)
 
 REFUSED = [
     "DELETE FROM marts.executions",
+    "UPDATE marts.budget_burn SET limit_usd = 0",
+    "INSERT INTO marts.wasted_usage SELECT * FROM marts.wasted_usage",
+    "DROP VIEW marts.cache_savings",
+    "CREATE OR REPLACE VIEW marts.model_migration AS SELECT 1",
     "CREATE TABLE marts.mine (a integer)",
     "CREATE TEMP TABLE mine (a integer)",
     "DROP TABLE marts.executions",
@@ -110,6 +116,13 @@ def test_the_connection_itself_lets_nothing_out(published: Settings, statement: 
         connection.execute(statement)
 
 
+def test_on_an_empty_ledger_every_mart_answers_with_its_columns_and_no_row(settings: Settings) -> None:
+    build_from(InMemorySource(), settings, NOW)
+    for mart in marts().values():
+        assert run_sql(settings, f"SELECT * FROM {mart.table}", "csv") == ",".join(mart.types)
+        assert json.loads(run_sql(settings, f"SELECT * FROM {mart.table}", "json")) == []
+
+
 VALUES = """
 SELECT DATE '2026-03-01' AS day, 0.10::DECIMAL(38, 12) AS usd, NULL AS nothing, 'a"b,c' AS text, 'nan'::DOUBLE AS n
 """
@@ -145,3 +158,43 @@ def test_a_file_that_is_no_build_is_named(settings: Settings) -> None:
     (settings.marts_dir / "current.duckdb").write_bytes(b"not a database" * 1000)
     with pytest.raises(InvalidInput, match=r"these marts can't be read .* run `ledger-pipeline daily`"):
         connect_readonly(settings)
+
+
+def of_another_version(published: Settings, home: Path, change: str) -> Settings:
+    """Settings of a home whose marts lack something that this version has."""
+    other = Settings(home=home)
+    other.marts_dir.mkdir()
+    path = other.marts_dir / "current.duckdb"
+    shutil.copyfile(current(published), path)
+    with duckdb.connect(str(path)) as opened:
+        opened.execute(change)
+    return other
+
+
+@pytest.mark.parametrize(
+    ("change", "question", "says"),
+    [
+        (
+            "DROP VIEW marts.cache_savings",
+            "SELECT * FROM marts.cache_savings",
+            "these marts were built by another version, which has no mart cache_savings: run `ledger-pipeline daily`",
+        ),
+        (
+            "ALTER TABLE marts.wasted_usage DROP COLUMN reason",
+            "SELECT reason FROM marts.wasted_usage",
+            "built by another version, which has no column reason of mart wasted_usage: run `ledger-pipeline daily`",
+        ),
+    ],
+)
+def test_marts_of_another_version_are_named(
+    published: Settings, tmp_path: Path, change: str, question: str, says: str
+) -> None:
+    other = of_another_version(published, tmp_path, change)
+    assert run_sql(other, "SELECT count(*) FROM marts.executions")
+    with pytest.raises(InvalidInput, match=says):
+        run_sql(other, question)
+
+
+def test_a_mart_that_no_version_has_is_simply_not_there(published: Settings) -> None:
+    with pytest.raises(InvalidInput, match=r"^sql: Catalog Error: .* profits does not exist"):
+        run_sql(published, "SELECT * FROM marts.profits")

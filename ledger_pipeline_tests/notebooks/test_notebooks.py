@@ -56,14 +56,15 @@ def test_the_cost_notebook_shows_what_the_marts_hold(home: Path) -> None:
     for frame in ("monthly", "by_group"):
         assert cells[frame]["cost_usd"].sum() == cost
         assert cells[frame]["corrected_cost_usd"].sum() == now
-    assert cells["waste"]["cost_usd"].sum() == now
+    assert cells["per_success"]["corrected_cost_usd"].sum() == now
     _, [(failed,)] = query(
         Settings.read(),
         "SELECT sum(corrected_cost_usd) FROM marts.cost_by_execution"
         " WHERE status IN ('failed', 'aborted', 'timeout', 'cancelled')",
     )
-    assert cells["waste"]["in_failed_usd"].sum() == failed > 0
-    assert cells["waste"]["in_retried_usd"].sum() > 0
+    by_reason = {row["reason"]: row["wasted_usd"] for row in cells["waste"].group_by("reason").sum().to_dicts()}
+    assert sum(usd for reason, usd in by_reason.items() if reason.startswith("execution_")) == failed > 0
+    assert by_reason["attempt_repeated"] > 0
     assert cells["cache"]["saved_usd"].sum() > 0
 
 

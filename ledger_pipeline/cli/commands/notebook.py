@@ -22,12 +22,15 @@ def notebook(name: str, port: int, edit: str | None) -> None:
     from pathlib import Path
 
     from ledger_pipeline.cli.services import HOST, check_port
-    from ledger_pipeline.marts.publish import connect_readonly
+    from ledger_pipeline.marts.publish import connect_readonly, require_this_version
     from ledger_pipeline.settings import Settings
 
     settings = Settings.read()
     check_port(port)
-    connect_readonly(settings).close()  # says what to do where there are no marts yet
+    with connect_readonly(
+        settings
+    ) as marts:  # says what to do where there are no marts yet, or those of another version
+        require_this_version(marts)
     page = Path(__file__).parents[2] / "notebooks" / f"{name}.py"
     if edit is not None and not Path(edit).exists():
         shutil.copyfile(page, edit)

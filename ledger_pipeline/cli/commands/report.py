@@ -17,11 +17,11 @@ BY = ("day", "month", "model", "workflow", "agent", "customer", "mode")
 def report(by: tuple[str, ...], as_json: bool) -> None:
     """Show what was spent, from the current marts: rounded to cents here, exact with --json."""
     from ledger_pipeline.cli.cost_report import cost_report, total, usd
-    from ledger_pipeline.marts.publish import connect_readonly
+    from ledger_pipeline.marts.publish import as_of_this_version, connect_readonly
     from ledger_pipeline.settings import Settings
 
     by = tuple(dict.fromkeys(by))
-    with connect_readonly(Settings.read()) as marts:
+    with connect_readonly(Settings.read()) as marts, as_of_this_version(marts):
         lines = cost_report(marts, by)
     if as_json:
         fields = ("calls", "tokens", "cost_usd", "estimated_cost_usd", "unpriced_calls", "recorded_cost_usd")

@@ -19,9 +19,21 @@ WITH usage AS (
         sum(corrections_usd) AS corrections_usd,
         sum(corrected_cost_usd) AS corrected_cost_usd,
         sum(corrected_estimate_usd) AS corrected_estimate_usd,
+        sum(cache_saved_usd) AS cache_saved_usd,
         min(occurred_at) AS first_call_at,
         max(occurred_at) AS last_call_at
     FROM marts.model_usage
+    GROUP BY execution_id
+),
+
+wasted AS (
+    SELECT
+        execution_id,
+        count(*) AS wasted_calls,
+        CAST(sum(total_tokens) AS BIGINT) AS wasted_tokens,
+        sum(corrected_cost_usd) AS wasted_cost_usd,
+        sum(corrected_estimate_usd) AS wasted_estimate_usd
+    FROM marts.wasted_usage
     GROUP BY execution_id
 )
 
@@ -62,7 +74,13 @@ SELECT
     usage.corrections_usd,
     usage.corrected_cost_usd,
     usage.corrected_estimate_usd,
+    coalesce(wasted.wasted_calls, 0) AS wasted_calls,
+    coalesce(wasted.wasted_tokens, 0) AS wasted_tokens,
+    wasted.wasted_cost_usd,
+    wasted.wasted_estimate_usd,
+    usage.cache_saved_usd,
     usage.first_call_at,
     usage.last_call_at
 FROM marts.executions AS execution
 LEFT JOIN usage ON execution.execution_id = usage.execution_id
+LEFT JOIN wasted ON execution.execution_id = wasted.execution_id

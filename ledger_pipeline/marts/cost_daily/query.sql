@@ -28,7 +28,8 @@ SELECT
     sum(recorded_cost_usd) AS recorded_cost_usd,
     sum(corrections_usd) AS corrections_usd,
     sum(corrected_cost_usd) AS corrected_cost_usd,
-    sum(corrected_estimate_usd) AS corrected_estimate_usd
+    sum(corrected_estimate_usd) AS corrected_estimate_usd,
+    sum(cache_saved_usd) AS cache_saved_usd
 FROM marts.model_usage
 WHERE execution_kind = 'workflow'
 GROUP BY

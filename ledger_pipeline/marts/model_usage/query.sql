@@ -77,6 +77,16 @@ SELECT
     usage.pricing_status,
     usage.unpriced_reason,
     usage.price_versions,
+    usage.input_usd_per_million,
+    -- Half away from zero, once: tokens × rate has 12 decimals, and 18 with the millionth.
+    CAST(
+        CAST(
+            usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens AS DECIMAL(19, 0)
+        ) * usage.input_usd_per_million * CAST(0.000001 AS DECIMAL(7, 6)) AS DECIMAL(38, 12)
+    )
+    - coalesce(usage.cache_read_cost_usd, CAST(0 AS DECIMAL(38, 12)))
+    - coalesce(usage.cache_write_5m_cost_usd, CAST(0 AS DECIMAL(38, 12)))
+    - coalesce(usage.cache_write_1h_cost_usd, CAST(0 AS DECIMAL(38, 12))) AS cache_saved_usd,
     coalesce(corrected.correction_count, 0) AS correction_count,
     coalesce(corrected.corrections_usd, CAST(0 AS DECIMAL(38, 12))) AS corrections_usd,
     CASE

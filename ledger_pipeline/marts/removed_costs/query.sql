@@ -29,6 +29,7 @@ SELECT
     recorded_cost_usd,
     corrections_usd,
     corrected_cost_usd,
-    corrected_estimate_usd
+    corrected_estimate_usd,
+    cache_saved_usd
 FROM staging.removed_costs
 WHERE week NOT IN (SELECT week FROM staging.event_totals)
