@@ -52,6 +52,14 @@ REVIEWED: dict[str, set[str]] = {
     "adopt": {S},
     "prunable_executions": {C},
     "prune_executions": {C},
+    # Retention: the archiver removes, and can't lift what stops him; a week holds events of every drive.
+    "place_hold": {S},
+    "lift_hold": {S},
+    "removal_obstacles": {C},
+    "remove_week": {C},
+    "removed_segments_hash": {C},
+    # Words for a row that the caller has.
+    "removal_text": {R, A, C},
     # The condition of a trigger, judged with the rights of whoever deletes.
     "rebuilding": {R, A, C, S},
     # Computations and the ledger's own state.
