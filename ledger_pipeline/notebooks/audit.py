@@ -219,7 +219,7 @@ def _(alt, for_chart, for_table, frame, marts, mo):
             sum(self_decided)::BIGINT AS of_their_own, sum(decided_by_another)::BIGINT AS in_place_of_another,
             sum(decided_again)::BIGINT AS changed,
             round(max(longest_latency_ms) / 60000.0, 1)::DOUBLE AS longest_minutes
-        FROM marts.approval_activity WHERE status <> 'pending' GROUP BY ALL ORDER BY decisions DESC, ALL
+        FROM marts.approval_activity WHERE status <> 'pending' GROUP BY ALL ORDER BY decisions DESC, decided_by
         """,
     )
     latency_chart = (

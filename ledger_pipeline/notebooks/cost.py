@@ -152,7 +152,7 @@ def _(alt, for_chart, for_table, frame, marts, mo):
         SELECT workflow_name, reason, count(*) AS calls, sum(total_tokens)::BIGINT AS tokens,
             sum(corrected_cost_usd) AS wasted_usd, sum(corrected_estimate_usd) AS estimate_usd,
             mode(error_message) AS most_frequent_error
-        FROM marts.wasted_usage GROUP BY ALL ORDER BY wasted_usd DESC NULLS LAST, ALL
+        FROM marts.wasted_usage GROUP BY ALL ORDER BY wasted_usd DESC NULLS LAST, workflow_name, reason
         """,
     )
     waste_chart = (
@@ -186,7 +186,8 @@ def _(for_table, frame, marts, mo):
         """
         SELECT month, workflow_name, template_version, executions, completed, failed, timed_out, stopped,
             corrected_cost_usd, wasted_cost_usd, cost_per_completed_usd
-        FROM marts.cost_by_template_version ORDER BY month DESC, corrected_cost_usd DESC NULLS LAST, ALL
+        FROM marts.cost_by_template_version ORDER BY month DESC, corrected_cost_usd DESC NULLS LAST, workflow_name,
+            template_version
         """,
     )
     mo.vstack(
@@ -294,7 +295,7 @@ def _(for_table, frame, marts, mo):
             max_by(period_start, day) AS period_start, max(day) AS last_day, max_by(total_usd, day) AS total_usd,
             max_by(remaining_usd, day) AS remaining_usd, max_by(remaining_tokens, day) AS remaining_tokens,
             max_by(ahead_of_pace, day) AS ahead_of_pace
-        FROM marts.budget_burn GROUP BY budget_id, 1, 2 ORDER BY ahead_of_pace DESC, remaining_usd, ALL
+        FROM marts.budget_burn GROUP BY budget_id, 1, 2 ORDER BY ahead_of_pace DESC, remaining_usd, budget_of
         """,
     )
     mo.vstack(

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from playwright.sync_api import Page, expect
 from psycopg import sql
@@ -62,7 +63,7 @@ def test_the_cost_notebook_shows_what_the_marts_hold(home: Path) -> None:
         "SELECT sum(corrected_cost_usd) FROM marts.cost_by_execution"
         " WHERE status IN ('failed', 'aborted', 'timeout', 'cancelled')",
     )
-    by_reason = {row["reason"]: row["wasted_usd"] for row in cells["waste"].group_by("reason").sum().to_dicts()}
+    by_reason = dict(cells["waste"].group_by("reason").agg(pl.col("wasted_usd").sum()).iter_rows())
     assert sum(usd for reason, usd in by_reason.items() if reason.startswith("execution_")) == failed > 0
     assert by_reason["attempt_repeated"] > 0
     assert cells["cache"]["saved_usd"].sum() > 0
