@@ -28,6 +28,7 @@ from ledger_pipeline.cli.cost_report import cost_report
 from ledger_pipeline.cold.manifest import committed_weeks
 from ledger_pipeline.cold.roll import roll
 from ledger_pipeline.engines.duckdb.session import STORAGE_VERSION
+from ledger_pipeline.engines.duckdb.tables import create_table
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.ingest.simulate import run_simulation
 from ledger_pipeline.marts import staging
@@ -110,11 +111,15 @@ def create_table_as(connection: Connection, settings: Settings) -> float:
         bare.register("prices", source.prices())
         bare.register("budgets", source.budgets())
         bare.register("totals", staging.TOTALS_SCHEMA.empty_table())
+        bare.register("removed", staging.REMOVED_COSTS_SCHEMA.empty_table())
         began = time.perf_counter()
         incoming = bare.read_parquet(files, hive_partitioning=False)
         bare.execute("CREATE TABLE staging.model_pricing AS FROM prices")
         bare.execute("CREATE TABLE staging.budgets AS FROM budgets")
         bare.execute("CREATE TABLE staging.event_totals AS FROM totals")
+        bare.execute("CREATE TABLE staging.removed_costs AS FROM removed")
+        # Where an event's proof begins is looked up in the ledger, which only our build does.
+        create_table(bare, "staging.proof_positions", staging.PROOF_POSITIONS)
         for name, text in staging.queries().items():
             incoming.query("incoming", f"CREATE TABLE staging.{name} AS {text}")
         for mart in marts().values():

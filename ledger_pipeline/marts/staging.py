@@ -127,7 +127,7 @@ CHECKPOINT_SCHEMA: pa.Schema = pa.schema(
 )
 """`staging.checkpoints`: the closed batches of the feed, each with its place in the ledger's tree."""
 
-_PROOF_POSITIONS = {
+PROOF_POSITIONS = {
     "execution_id": "UUID",
     "sequence": "BIGINT",
     "checkpoint": "BIGINT",
@@ -170,7 +170,7 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
     for name, query in queries().items():
         create_table(connection, f"staging.{name}", columns_of(connection, query))
     connection.unregister("incoming")
-    create_table(connection, "staging.proof_positions", _PROOF_POSITIONS)
+    create_table(connection, "staging.proof_positions", PROOF_POSITIONS)
     told = {
         "event_totals": TOTALS_SCHEMA,
         "model_pricing": PRICE_SCHEMA,
