@@ -19,7 +19,7 @@ from ledger_pipeline.cold.foreign_columns import foreign_expression
 from ledger_pipeline.events.catalogue import EVENT_TYPES, table_name
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.replay.hashers import Hashers
-from ledger_pipeline.replay.sound_events import HOT_ROW_BYTES, HOT_ROW_EXECUTION, hot_row
+from ledger_pipeline.replay.sound_events import FEED, HOT_ROW_BYTES, HOT_ROW_EXECUTION, SEGMENTS, hot_row
 from ledger_pipeline.replay.work import Work
 
 _SQL = Path(__file__).parent / "sql"
@@ -30,32 +30,10 @@ _PART_BYTES = 64 << 20
 # The tables that rows of the hot store are copied into; their columns are those of segments.sql.
 _SCHEMAS: dict[str, Any] = {
     "segments": pa.schema(
-        [
-            ("week", pa.date32()),
-            ("execution_id", pa.string()),
-            ("events", pa.int64()),
-            ("first_sequence", pa.int64()),
-            ("last_sequence", pa.int64()),
-            ("first_event", pa.string()),
-            ("last_event", pa.string()),
-            ("first_leaf", pa.binary()),
-            ("first_hash", pa.binary()),
-            ("last_hash", pa.binary()),
-            ("bad_sequence", pa.int64()),
-            ("bad_event", pa.string()),
-            ("fault", pa.string()),
-        ]
+        [*SEGMENTS, ("bad_sequence", pa.int64()), ("bad_event", pa.string()), ("fault", pa.string())]
     ),
     "heads": pa.schema([("execution_id", pa.string()), ("last_sequence", pa.int64()), ("head_hash", pa.binary())]),
-    "feed": pa.schema(
-        [
-            ("epoch", pa.int32()),
-            ("tx", pa.int64()),
-            ("execution_id", pa.string()),
-            ("sequence", pa.int64()),
-            ("node", pa.binary()),
-        ]
-    ),
+    "feed": FEED,
 }
 
 

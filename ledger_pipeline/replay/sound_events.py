@@ -28,7 +28,8 @@ from ledger_pipeline.errors import ColdStoreDamaged
 from ledger_pipeline.settings import ColdStore
 
 NODE = pa.binary(32)
-_FEED = pa.schema(
+# What is found of events, as segments.sql has it; a segment that is sound has none of the columns that tell a fault.
+FEED = pa.schema(
     [
         ("epoch", pa.int32()),
         ("tx", pa.int64()),
@@ -37,7 +38,7 @@ _FEED = pa.schema(
         ("node", NODE),
     ]
 )
-_SEGMENTS = pa.schema(
+SEGMENTS = pa.schema(
     [
         ("week", pa.date32()),
         ("execution_id", pa.string()),
@@ -68,7 +69,7 @@ class _Found:
 
     def __init__(self, name: Path) -> None:
         self._name = name
-        self._feed = pa.ipc.new_file(feed_file(name), _FEED)
+        self._feed = pa.ipc.new_file(feed_file(name), FEED)
         self._first: list[pa.RecordBatch] = []
         self._last: list[pa.RecordBatch] = []
         self._end: pa.RecordBatch | None = None
@@ -84,8 +85,8 @@ class _Found:
             self._last.append(ends.take(pa.array([place - 1 for place in checked.starts if place], pa.int64())))
         self._end = ends[-1:]
         node = pa.Array.from_buffers(NODE, len(nodes), [None, pa.py_buffer(b"".join(nodes))])
-        columns = [rows.column(name) for name in _FEED.names[:-1]]
-        self._feed.write_batch(pa.RecordBatch.from_arrays([*columns, node], schema=_FEED))
+        columns = [rows.column(name) for name in FEED.names[:-1]]
+        self._feed.write_batch(pa.RecordBatch.from_arrays([*columns, node], schema=FEED))
         return nodes
 
     def close(self) -> None:
@@ -109,11 +110,11 @@ class _Found:
                     first.column("hash"),
                     last.column("hash"),
                 ],
-                schema=_SEGMENTS,
+                schema=SEGMENTS,
             )
         else:
-            segments = _SEGMENTS.empty_table()
-        with pa.ipc.new_file(segments_file(self._name), _SEGMENTS) as writer:
+            segments = SEGMENTS.empty_table()
+        with pa.ipc.new_file(segments_file(self._name), SEGMENTS) as writer:
             writer.write_table(segments)
 
 
