@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ledger_pipeline.replay.kept_work import KeptWork
     from ledger_pipeline.replay.rebuild_projections import Rebuilt
     from ledger_pipeline.replay.repricing import Repriced
+    from ledger_pipeline.replay.snapshots import SnapshotResult
     from ledger_pipeline.replay.verify import Report
     from ledger_pipeline.templates import Templates
     from ledger_pipeline.workflows.workflows import Workflows
@@ -463,12 +464,17 @@ class Ledger:
                 operator=operator,
             )
 
-    def snapshot(self, now: datetime, progress: Callable[..., None] | None = None) -> Any:
-        """Takes the state snapshots that are due."""
+    def snapshot(
+        self, now: datetime, progress: Callable[..., None] | None = None, *, everything: bool = False
+    ) -> "SnapshotResult":
+        """Takes the state snapshots that are due; see `replay.snapshots.take_snapshots`."""
         from ledger_pipeline.replay.snapshots import take_snapshots
 
+        settings = self.settings
         with connect(self.url, autocommit=True) as working:
-            return take_snapshots(working, self.settings.cold_dir, self.settings.snapshot_every, now, progress=progress)
+            return take_snapshots(
+                working, settings.cold_dir, settings.snapshot_every, now, progress, everything=everything
+            )
 
     def checkpoint(self) -> "tuple[Checkpoint | None, Note | None]":
         """Closes the feed up to its horizon and signs the tree; None for what there is nothing new to say of."""

@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 _FIRST_LOCK = 1 << 20
 _OWN = {"budgets"}
 """Consumers of the ledger's own, whose cursors only they move."""
-
+SNAPSHOTS = "snapshots: "
+"""How the name of the one that takes snapshots begins; it goes on with what they are taken by."""
 
 _PLACE = ("epoch", "tx", "execution_id", "sequence")
 
@@ -125,7 +126,7 @@ def forget(connection: Connection, consumer: str) -> bool:
 
 def _name(consumer: object) -> str:
     name = text_of("consumer", consumer)
-    if name in _OWN:
+    if name in _OWN or name.startswith(SNAPSHOTS):
         raise InvalidInput(f"consumer: {name!r} is the ledger's own; allowed: any other name")
     return name
 

@@ -101,11 +101,7 @@ def read_feed(
     spool = Spool()
     try:
         with translated(), open_read(connection):
-            state = connection.execute(
-                "SELECT assert_epoch() AS epoch, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon"
-            ).fetchone()
-            assert state is not None
-            end = Position(state["epoch"], state["horizon"])
+            end = feed_end(connection)
             if start > end:
                 raise EpochMismatch(
                     f"the cursor (epoch {start.epoch}, transaction {start.tx}) lies beyond this ledger's end (epoch "
@@ -122,6 +118,15 @@ def read_feed(
     batches = _from_both(cold, cold_dir, spool, start, end, wanted, batch_rows)
     in_order = _in_order(batches, batch_rows) if ordered else batches
     return Feed(map(upcast_batch, _once_judged(cold, cold_dir, spool, in_order)), end)
+
+
+def feed_end(connection: Connection) -> Position:
+    """Where the feed ends now: at the oldest transaction that is open."""
+    state = connection.execute(
+        "SELECT assert_epoch() AS epoch, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon"
+    ).fetchone()
+    assert state is not None
+    return Position(state["epoch"], state["horizon"])
 
 
 _EPOCHS_END = """

@@ -1,9 +1,7 @@
 """Snapshots of executions' states every N events, so that a replay need not begin at the first event.
 
-What is due follows from the heads, which say how far each execution's events go, against the newest usable snapshot.
-That is what a cursor in the feed would tell (which executions have moved since, in this epoch or another one) and what
-it would not: which snapshot was lost, restored with an older dump, or is of another reducer. It also costs less: a row
-an execution is read, not one an event.
+The feed says which executions have moved since the last run; of these the heads say what is due against the newest
+usable snapshot. Without a cursor, as on the first run and with another N or reducer, every execution is looked at.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
+from ledger_pipeline.cold.consumer import SNAPSHOTS
+from ledger_pipeline.cold.feed import Position, Wanted, feed_end, load_cursor, read_feed, store_cursor
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.sessions import own_transactions
 from ledger_pipeline.errors import InvalidInput
@@ -138,26 +138,53 @@ def take_snapshots(
     every: int,
     now: datetime,
     progress: Callable[[int], None] | None = None,
+    *,
+    everything: bool = False,
 ) -> SnapshotResult:
     """Snapshots each execution that passed a multiple of `every` events since its newest one, and thins older ones.
 
-    The connection must not be in a transaction: each batch commits by itself, so a broken run is resumed by the next.
-    `progress` is told how many executions are done.
+    Those are looked at that the feed names since the last run, or with `everything` all: that takes anew what was
+    deleted or damaged. The connection must not be in a transaction and sees every drive. Each batch commits by itself,
+    the cursor at the end, so a broken run is resumed by the next. `progress` is told how many executions are done.
     """
     if every < 1:
         raise InvalidInput(f"snapshots every N events: N must be 1 or more, got {every}")
+    consumer = f"{SNAPSHOTS}every {every}, reducer {REDUCER_VERSION}"
     executions = snapshots = events = 0
-    # Held by the server across the batches' commits: on a first run every execution is due.
-    with own_transactions(connection), translated(), connection.cursor("due_snapshots", withhold=True) as due:
-        due.itersize = _DUE_ROWS
-        due.execute(_sql("due_snapshots.sql"), {"every": every, "reducer_version": REDUCER_VERSION})
-        for batch in _batches(Stretch(**row) for row in due):
+    with own_transactions(connection), translated():
+        cursor = None if everything else load_cursor(connection, consumer)
+        moved, end = _moved(connection, cold_dir, cursor)
+        for batch in _batches(_due(connection, every, moved)):
             snapshots += _take_batch(connection, cold_dir, every, now, batch)
             executions += len(batch)
             events += sum(stretch.due - stretch.start for stretch in batch)
             if progress is not None:
                 progress(executions)
+        with connection.transaction():
+            # One that counted by another N or reducer would begin at its old place, should that return.
+            connection.execute("DELETE FROM feed_cursors WHERE starts_with(consumer, %s)", (SNAPSHOTS,))
+            store_cursor(connection, consumer, end)
     return SnapshotResult(executions, snapshots, events)
+
+
+def _moved(connection: Connection, cold_dir: ColdStore, cursor: Position | None) -> tuple[list[UUID] | None, Position]:
+    """The executions with events behind the cursor, None for all of them; and where the feed ends."""
+    if cursor is None:
+        return None, feed_end(connection)
+    feed = read_feed(connection, cold_dir, cursor, ordered=False, wanted=Wanted(but_removed=True))
+    moved = {text for batch in feed.batches for text in batch.column("execution_id").unique().to_pylist()}
+    return [UUID(text) for text in moved], feed.end
+
+
+def _due(connection: Connection, every: int, moved: list[UUID] | None) -> Iterator[Stretch]:
+    # Held by the server across the batches' commits: on a first run every execution is due.
+    with connection.cursor("due_snapshots", withhold=True) as due:
+        due.itersize = _DUE_ROWS
+        due.execute(
+            _sql("due_snapshots.sql"), {"every": every, "reducer_version": REDUCER_VERSION, "moved": moved}
+        )
+        for row in due:
+            yield Stretch(**row)
 
 
 def _take_batch(connection: Connection, cold_dir: ColdStore, every: int, now: datetime, batch: list[Stretch]) -> int:

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from psycopg.types.json import set_json_loads
 from rich.console import Console
 
+from ledger_pipeline.cold.consumer import forget
+from ledger_pipeline.cold.horizon import feed_status
+from ledger_pipeline.cold.roll import roll
 from ledger_pipeline.errors import InvalidInput, LedgerError, NotFound
 from ledger_pipeline.events import (
     ContextUpdated,
@@ -23,15 +26,16 @@ from ledger_pipeline.events import (
     WorkflowStarted,
 )
 from ledger_pipeline.events.catalogue import CLIENT_COLUMNS, PlanStep
-from ledger_pipeline.events.fold import parse_json
+from ledger_pipeline.events.fold import REDUCER_VERSION, parse_json
 from ledger_pipeline.events.state_rows import state_as_rows
 from ledger_pipeline.events.state_text import state_text
 from ledger_pipeline.hot.append import append, append_many
-from ledger_pipeline.hot.database import Connection
+from ledger_pipeline.hot.database import Connection, connect_like
 from ledger_pipeline.replay.difference import difference
 from ledger_pipeline.replay.render import render_difference, render_state
 from ledger_pipeline.replay.replay import replay
 from ledger_pipeline.replay.snapshots import kept_sequences, take_snapshots
+from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.events.histories import legal_histories
 
 NOW = datetime(2026, 3, 9, 12, tzinfo=UTC)
@@ -182,12 +186,13 @@ def test_a_snapshot_that_does_not_match_is_ignored(connection: Connection, cold_
         "UPDATE execution_snapshots SET reducer_version = reducer_version + 1, state = '{}', state_hash = sha256('{}')",
     ):
         connection.execute("DELETE FROM execution_snapshots")
-        take_snapshots(connection, cold_dir, 10, NOW)
+        take_snapshots(connection, cold_dir, 10, NOW, everything=True)
         connection.execute(damage)  # type: ignore[arg-type]
         assert state_text(replay(connection, cold_dir, execution_id)) == expected, damage
-    # The next run takes anew what it cannot use.
-    assert take_snapshots(connection, cold_dir, 10, NOW).snapshots == 2
+    # A run that looks at everything takes anew what it cannot use.
     assert take_snapshots(connection, cold_dir, 10, NOW).snapshots == 0
+    assert take_snapshots(connection, cold_dir, 10, NOW, everything=True).snapshots == 2
+    assert take_snapshots(connection, cold_dir, 10, NOW, everything=True).snapshots == 0
 
 
 @pytest.mark.mission("A7")
@@ -231,9 +236,54 @@ def test_only_executions_that_moved_are_folded_again_in_the_next_epoch_too(
         assert (taken.executions, taken.snapshots, taken.events) == (1, 1, 5)
         connection.execute("SELECT adopt('failed over')")
     assert take_snapshots(connection, cold_dir, 5, NOW).executions == 0
-    # One that was lost is taken again, though no event has come.
+    # One that was deleted is taken again by a run that looks at everything, though no event has come.
     connection.execute("DELETE FROM execution_snapshots WHERE execution_id = %s", (rests,))
+    assert take_snapshots(connection, cold_dir, 5, NOW).executions == 0
+    assert take_snapshots(connection, cold_dir, 5, NOW, everything=True).executions == 1
+
+
+@pytest.mark.mission("A7")
+def test_snapshots_follow_the_feed(connection: Connection, cold_dir: Path) -> None:
+    first = long_execution(connection, 10)
     assert take_snapshots(connection, cold_dir, 5, NOW).executions == 1
+    (consumer,) = feed_status(connection).consumers
+    assert (consumer.name, consumer.behind) == (f"snapshots: every 5, reducer {REDUCER_VERSION}", 0)
+    # What is committed beyond the horizon of a run is the next one's.
+    with connect_like(connection) as older, older.transaction():
+        older.execute("SELECT pg_current_xact_id()")
+        append(connection, first, [ContextUpdated(occurred_at=at(n), patch={"events": n}) for n in range(11, 16)])
+        assert take_snapshots(connection, cold_dir, 5, NOW).executions == 0
+    assert take_snapshots(connection, cold_dir, 5, NOW).executions == 1
+    # One process that broke off is followed by one that begins where it began.
+    second = long_execution(connection, 12)
+
+    def breaks_off(_: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        take_snapshots(connection, cold_dir, 5, NOW, breaks_off)
+    connection.execute("DELETE FROM execution_snapshots WHERE execution_id = %s", (second,))
+    assert take_snapshots(connection, cold_dir, 5, NOW).executions == 1
+    # By another N every execution is looked at, and the old place is forgotten.
+    assert take_snapshots(connection, cold_dir, 3, NOW).executions == 1
+    assert [each.name for each in feed_status(connection).consumers] == [
+        f"snapshots: every 3, reducer {REDUCER_VERSION}"
+    ]
+    with pytest.raises(InvalidInput, match="'snapshots: mine' is the ledger's own"):
+        forget(connection, "snapshots: mine")
+
+
+@pytest.mark.mission("A7")
+def test_snapshots_are_taken_of_events_that_were_rolled_before(connection: Connection, tmp_path: Path) -> None:
+    home = Settings(home=tmp_path)
+    execution_id = long_execution(connection, 10)
+    take_snapshots(connection, home.cold_dir, 5, NOW)
+    append(connection, execution_id, [ContextUpdated(occurred_at=at(n), patch={"events": n}) for n in range(11, 16)])
+    rolled = roll(connection, home, datetime.now(UTC) + timedelta(days=30), keep_days=0)
+    assert sum(week.events for week in rolled) == 15
+    taken = take_snapshots(connection, home.cold_dir, 5, NOW)
+    assert (taken.executions, taken.events) == (1, 5)
+    assert take_snapshots(connection, home.cold_dir, 5, NOW).executions == 0
 
 
 @given(st.integers(1, 2000), st.integers(1, 50))
