@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from ledger_pipeline.engines.duckdb.tables import quoted
+from ledger_pipeline.engines.duckdb.tables import dict_rows, quoted
 from ledger_pipeline.errors import ReconciliationFailed
 from ledger_pipeline.marts.definitions import Check, Mart, marts
 
@@ -45,10 +45,8 @@ def run_checks(connection: duckdb.DuckDBPyConnection) -> Iterator[CheckResult]:
     for mart in marts().values():
         for check in checks_of(mart):
             cursor = connection.execute(check.query)
-            names = [column[0] for column in cursor.description or ()]
-            rows = cursor.fetchmany(1)
-            first = dict(zip(names, rows[0], strict=True)) if rows else None
-            broken = len(rows)
+            first = next(iter(dict_rows(cursor, 1)), None)
+            broken = 0 if first is None else 1
             while rows := cursor.fetchmany(10_000):
                 broken += len(rows)
             yield CheckResult(mart.name, check.rule, check.warning, broken, first)

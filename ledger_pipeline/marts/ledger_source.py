@@ -20,6 +20,7 @@ from ledger_pipeline.cold.manifest import RolledWeekRow, committed_weeks
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.retention import removed_costs
 from ledger_pipeline.cold.sessions import own_transactions, sole
+from ledger_pipeline.engines.duckdb.tables import dict_rows
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.marts import staging
 from ledger_pipeline.marts.source import MEASURES, Cursor, Identity, Reading
@@ -188,8 +189,7 @@ class LedgerSource:
             "WHERE epoch < ? OR (epoch = ? AND tx < ?) GROUP BY week, event_type",
             [[str(check_file(self._cold_dir, file)) for file in week.files], end.epoch, end.epoch, end.tx],
         )
-        names = [column[0] for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return dict_rows(cursor)
 
 
 def _long(source: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from ledger_pipeline.cold.retention import Costs
+from ledger_pipeline.engines.duckdb.tables import dict_rows
 from ledger_pipeline.marts.definitions import marts
 from ledger_pipeline.marts.publish import connect_readonly
 from ledger_pipeline.settings import Settings
@@ -22,8 +23,6 @@ def costs_by_week(settings: Settings) -> Generator[Costs]:
     with connect_readonly(settings) as connection:
 
         def costs_of(week: date) -> Sequence[Mapping[str, Any]]:
-            cursor = connection.execute(of_week, {"week": week})
-            names = [column[0] for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            return dict_rows(connection.execute(of_week, {"week": week}))
 
         yield costs_of

@@ -7,6 +7,7 @@ from typing import Any, LiteralString, cast
 from uuid import UUID
 
 from ledger_pipeline.cold.reader import open_read
+from ledger_pipeline.engines.duckdb.tables import dict_rows
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.queries.pruned import OpenMarts, marts_with_pruned
 
@@ -43,9 +44,8 @@ def user_statistics(connection: Connection, open_marts: OpenMarts, user: UUID) -
             if source is not None:
                 hot = [row["id"] for row in connection.execute(_HOT_IDS, {"user": user}).fetchall()]
                 within, parameters = source.within_drives({"user": user, "hot": hot})
-                cursor = source.marts.execute(_PRUNED_TOTALS + within, parameters)
-                names = [column[0] for column in cursor.description or ()]
-                for name, value in zip(names, cursor.fetchall()[0], strict=True):
+                (pruned,) = dict_rows(source.marts.execute(_PRUNED_TOTALS + within, parameters))
+                for name, value in pruned.items():
                     totals[name] += value
     return _statistics(user, totals)
 

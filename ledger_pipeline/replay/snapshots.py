@@ -180,9 +180,7 @@ def _due(connection: Connection, every: int, moved: list[UUID] | None) -> Iterat
     # Held by the server across the batches' commits: on a first run every execution is due.
     with connection.cursor("due_snapshots", withhold=True) as due:
         due.itersize = _DUE_ROWS
-        due.execute(
-            _sql("due_snapshots.sql"), {"every": every, "reducer_version": REDUCER_VERSION, "moved": moved}
-        )
+        due.execute(_sql("due_snapshots.sql"), {"every": every, "reducer_version": REDUCER_VERSION, "moved": moved})
         for row in due:
             yield Stretch(**row)
 

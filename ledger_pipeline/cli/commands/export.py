@@ -27,10 +27,10 @@ def export_group() -> None:
 )
 def export_jsonl(output: Path | None, execution_id: UUID | None, but_removed: bool) -> None:
     """Write every event, hot and cold, in the ledger's interchange format (docs/interchange.md)."""
-    from ledger_pipeline.cli.atomic_file import written_whole
+    from ledger_pipeline.durable import durable_file
     from ledger_pipeline.ledger import Ledger
 
-    target: AbstractContextManager[BinaryIO] = written_whole(output) if output else nullcontext(sys.stdout.buffer)
+    target: AbstractContextManager[BinaryIO] = durable_file(output) if output else nullcontext(sys.stdout.buffer)
     with Ledger.open() as ledger, target as out:
         events = ledger.export_jsonl(out, execution_id, but_removed=but_removed)
         out.flush()

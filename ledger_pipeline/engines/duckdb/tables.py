@@ -3,6 +3,7 @@
 # ruff: noqa: S608  names of tables and columns are our own; values are parameters
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import duckdb
 
@@ -37,6 +38,13 @@ def comment_columns(connection: duckdb.DuckDBPyConnection, name: str, texts: Map
     """Describes columns where every tool shows them."""
     for column, text in texts.items():
         connection.execute(f"COMMENT ON COLUMN {name}.{quoted(column)} IS {literal(text)}")
+
+
+def dict_rows(cursor: duckdb.DuckDBPyConnection, most: int | None = None) -> list[dict[str, Any]]:
+    """The answer's rows, or the next `most` of them, by their columns' names."""
+    names = [column[0] for column in cursor.description or ()]
+    rows = cursor.fetchall() if most is None else cursor.fetchmany(most)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
