@@ -2,17 +2,22 @@
 
 One ledger of four weeks is simulated. Each round takes a copy of it, copies the rows of each week out bare, three
 times, and then rolls all four, as the daily job does. The ratio is that of the sum of the weeks' medians to the whole
-call. The steps' times are summed over the weeks: while a week is verified the next is written, so they overlap.
+call. The steps' times are summed over the weeks: while a week is verified the next is written, so they overlap. A last
+round rolls while a writer appends, one event after the other: its longest append is held against the longest commit of
+a week, which is what an append may have to wait for.
 """
 
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from statistics import median
+from uuid import uuid4
 
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -21,7 +26,11 @@ from benchmarks.databases import copy_of, database
 from benchmarks.result import Result, print_table
 from ledger_pipeline.cold.checkpoints import close_checkpoint
 from ledger_pipeline.cold.roll import due_weeks, roll
-from ledger_pipeline.hot.database import Connection, connect
+from ledger_pipeline.events import LogRecorded, WorkflowCreated
+from ledger_pipeline.events.enums import LogLevel
+from ledger_pipeline.hot.append import append
+from ledger_pipeline.hot.database import Connection, connect, connect_like
+from ledger_pipeline.hot.leaves import make_leaves_ahead
 from ledger_pipeline.hot.server import running_server
 from ledger_pipeline.ingest.simulate import run_simulation
 from ledger_pipeline.ledger import set_up
@@ -55,9 +64,13 @@ def run(executions: int = EXECUTIONS) -> list[Result]:
                 for name, taken in {_COPY: bare, **seconds}.items():
                     rates.setdefault(name, []).append(events / taken)
                     ratios.setdefault(name, []).append(bare / taken)
+        delay = _append_delay(server, template)
     return [
-        Result(name, median(rates[name]), median(ratios[name]), TARGET_RATIO if name == _ROLL else None)
-        for name in rates
+        *(
+            Result(name, median(rates[name]), median(ratios[name]), TARGET_RATIO if name == _ROLL else None)
+            for name in rates
+        ),
+        delay,
     ]
 
 
@@ -83,6 +96,41 @@ def _roll(connection: Connection, settings: Settings) -> tuple[int, dict[str, fl
         "roll: commit": sum(week.commit_seconds for week in rolled),
         _ROLL: whole,
     }
+
+
+def _append_delay(server: str, template: str) -> Result:
+    """The longest append while all weeks are rolled; the ratio is that of the longest commit of a week to it."""
+    over = threading.Event()
+    execution_id = uuid4()
+
+    def write(own: Connection) -> list[float]:
+        append(own, execution_id, [WorkflowCreated(occurred_at=datetime.now(UTC), workflow_name="meanwhile")])
+        seconds: list[float] = []
+        while not over.is_set():
+            event = LogRecorded(occurred_at=datetime.now(UTC), log_level=LogLevel.INFO, message="meanwhile")
+            began = time.perf_counter()
+            append(own, execution_id, [event])
+            seconds.append(time.perf_counter() - began)
+        return seconds
+
+    with (
+        tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder,
+        copy_of(server, template) as connection,
+        connect_like(connection) as own,
+        ThreadPoolExecutor(1, "writer") as pool,
+    ):
+        make_leaves_ahead(connection, datetime.now(UTC))
+        writer = pool.submit(write, own)
+        began = time.perf_counter()
+        try:
+            rolled = roll(connection, Settings(home=Path(folder)), NOW, keep_days=0)
+        finally:
+            over.set()
+        whole = time.perf_counter() - began
+        seconds = writer.result()
+    commit = max(week.commit_seconds for week in rolled)
+    note = f"{1000 * max(seconds):.0f} ms, median {1000 * median(seconds):.0f} ms; longest commit {1000 * commit:.0f} ms"
+    return Result("longest append meanwhile", len(seconds) / whole, commit / max(seconds), 1.0, note)
 
 
 @contextmanager
