@@ -69,7 +69,7 @@ def _spec(mart: Mart) -> dg.AssetSpec:
             "dagster/table_name": f"marts.{mart.name}",
             "dagster/column_schema": _column_schema(mart),
             "one row for each": ", ".join(mart.grain),
-            "rebuilt by": ", ".join(mart.rebuild_by) or "nothing: whole every time",
+            "rebuilt by": ", ".join(() if mart.view else mart.rebuild_by) or "nothing: whole every time",
         },
     )
 

@@ -92,10 +92,12 @@ def build_from(
             staging.replace(connection, "removed_costs", source.removed_costs())
             staging.replace(connection, "budgets", source.budgets())
             source.count_events(connection, feed.end)
-            _derive(connection, None if after is None else before)
+            delta = _derive(connection, None if after is None else before)
             say("checking the marts")
-            results = list(run_checks(connection))
+            results = list(run_checks(connection, delta))
             require(results)
+            if delta:
+                delta.close()
             rows = {name: count(connection, mart.table) for name, mart in marts().items()}
             _note(connection, now, identity, feed.end, whole=after is None)
         path = publish.swap_in(work, now, settings.marts_keep_builds)
@@ -113,15 +115,15 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
     refresh.create(connection)
 
 
-def _derive(connection: duckdb.DuckDBPyConnection, rows_before: dict[str, int] | None) -> None:
+def _derive(connection: duckdb.DuckDBPyConnection, rows_before: dict[str, int] | None) -> refresh.Delta | None:
     if rows_before is None:
         for mart in marts().values():
             refresh.refresh_whole(connection, mart)
-        return
+        return None
     delta = refresh.Delta(connection, rows_before)
     for mart in marts().values():
         delta.refresh(mart)
-    delta.close()
+    return delta
 
 
 def _note(

@@ -3,6 +3,7 @@
 # ruff: noqa: S608  names of tables and columns are our own; values are parameters
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import duckdb
 from ledger_pipeline.engines.duckdb.tables import dict_rows, quoted
 from ledger_pipeline.errors import ReconciliationFailed
 from ledger_pipeline.marts.definitions import Check, Mart, marts
+from ledger_pipeline.marts.refresh import Delta
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class CheckResult:
 def _grain(mart: Mart) -> Check:
     keys = ", ".join(map(quoted, mart.grain))
     query = f"SELECT {keys}, count(*) AS rows FROM {mart.table} GROUP BY {keys} HAVING count(*) > 1"
-    return Check(f"One row for each {', '.join(mart.grain)}.", query)
+    by_key = bool(mart.rebuild_by) and {*mart.rebuild_by} <= {*mart.grain}
+    return Check(f"One row for each {', '.join(mart.grain)}.", query, by_key=by_key)
 
 
 def checks_of(mart: Mart) -> tuple[Check, ...]:
@@ -40,15 +43,19 @@ def checks_of(mart: Mart) -> tuple[Check, ...]:
     return (_grain(mart), *mart.checks)
 
 
-def run_checks(connection: duckdb.DuckDBPyConnection) -> Iterator[CheckResult]:
-    """Judges every rule of every mart on the build that the session has open."""
+def run_checks(connection: duckdb.DuckDBPyConnection, delta: Delta | None = None) -> Iterator[CheckResult]:
+    """Judges every rule of every mart on the build that the session has open.
+
+    After a delta, rules that are kept by key are judged of what it touched: the rest is as it was judged before.
+    """
     for mart in marts().values():
         for check in checks_of(mart):
-            cursor = connection.execute(check.query)
-            first = next(iter(dict_rows(cursor, 1)), None)
-            broken = 0 if first is None else 1
-            while rows := cursor.fetchmany(10_000):
-                broken += len(rows)
+            with delta.touched(mart) if delta and check.by_key else nullcontext():
+                cursor = connection.execute(check.query)
+                first = next(iter(dict_rows(cursor, 1)), None)
+                broken = 0 if first is None else 1
+                while rows := cursor.fetchmany(10_000):
+                    broken += len(rows)
             yield CheckResult(mart.name, check.rule, check.warning, broken, first)
 
 

@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The loader in C, where PyYAML has it: the one in Python takes longer for the schemas than a small build."""
 _WARNING = "warning: "
+_BY_KEY = "by key: "
 _STATEMENT = re.compile(r"((?:--[^\n]*\n)+)(.*?);\s*(?=--|\Z)", re.DOTALL)
 
 
@@ -33,12 +34,14 @@ class Column:
 class Check:
     """A rule of a mart: the query gives the rows that break it.
 
-    A `warning` tells of what clients recorded, which no build can mend; anything else stops the build.
+    A `warning` tells of what clients recorded, which no build can mend; anything else stops the build. A rule that is
+    kept `by_key` concerns each value of the mart's `rebuild_by` apart: a build that is continued judges those it touched.
     """
 
     rule: str
     query: str
     warning: bool = False
+    by_key: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Mart:
 
     `inputs` are the tables that the query reads, `staging.…` or `marts.…`. `rebuild_by` names the columns, of the mart
     and of every input alike, whose touched values are rebuilt after a delta; empty, the mart is rebuilt whole. A `view`
-    stores nothing.
+    stores nothing; its `rebuild_by` says by which columns its rules can be judged.
     """
 
     name: str
@@ -73,11 +76,15 @@ class Mart:
 
 
 def parse_checks(text: str) -> tuple[Check, ...]:
-    """The checks of a `checks.sql`: each a comment that states the rule, then a SELECT ended by a semicolon."""
+    """The checks of a `checks.sql`: each a comment that states the rule, then a SELECT ended by a semicolon.
+
+    The rule may begin with `warning: ` or `by key: `.
+    """
     checks: list[Check] = []
     for comment, query in _STATEMENT.findall(text):
         rule = " ".join(line.removeprefix("--").strip() for line in comment.splitlines())
-        checks.append(Check(rule.removeprefix(_WARNING), query.strip(), warning=rule.startswith(_WARNING)))
+        warning, by_key = rule.startswith(_WARNING), rule.startswith(_BY_KEY)
+        checks.append(Check(rule.removeprefix(_WARNING).removeprefix(_BY_KEY), query.strip(), warning, by_key))
     return tuple(checks)
 
 

@@ -6,7 +6,8 @@ rows of the touched keys; so a mart has one query, and rebuilding a key gives wh
 
 # ruff: noqa: S608  names of tables and columns are our own; values are parameters
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 
 import duckdb
 
@@ -63,7 +64,7 @@ def _builds_on_staging(mart: Mart) -> bool:
 
 def _staging_behind(keys: tuple[str, ...]) -> list[str]:
     """The staging tables that marts rebuilt by these keys read."""
-    inputs = {name for mart in marts().values() if mart.rebuild_by == keys for name in mart.inputs}
+    inputs = {name for mart in marts().values() if mart.rebuild_by == keys and not mart.view for name in mart.inputs}
     return sorted(name for name in inputs if name.startswith("staging."))
 
 
@@ -116,18 +117,34 @@ class Delta:
                 f"FROM {BUILD}.{mart.table} AS mart SEMI JOIN {touched} AS touched ON {hit}"
             )
 
+    @contextmanager
+    def touched(self, mart: Mart) -> Generator[None]:
+        """Within the block the mart and its inputs, by their names, are the rows of the touched keys alone."""
+        label = self._touched(mart)
+        for name in mart.inputs:
+            self._restrict(name, mart.rebuild_by, label)
+        self._run("USE delta")
+        if mart.view:
+            self._run(f"CREATE OR REPLACE VIEW delta.{mart.table} AS {mart.query}")
+        else:
+            self._restrict(mart.table, mart.rebuild_by, label)
+        try:
+            yield
+        finally:
+            self._run(f"USE {BUILD}")
+
     def _run(self, statement: str, parameters: Sequence[object] | None = None) -> None:
         self._connection.execute(statement, parameters)
 
     def _keys_asked_of(self, table: str) -> list[str]:
         """The columns by which marts that read the table are rebuilt."""
-        asked = (mart.rebuild_by for mart in marts().values() if table in mart.inputs and not mart.view)
+        asked = (mart.rebuild_by for mart in marts().values() if table in mart.inputs)
         return sorted({column for columns in asked for column in columns})
 
     def _touched(self, mart: Mart) -> str:
         """Label of the key values to rebuild: those of every changed row of any input."""
         # Marts of the same keys that build on staging tables only share the table, and so the restricted inputs.
-        shared = _builds_on_staging(mart)
+        shared = _builds_on_staging(mart) and not mart.view
         sources = _staging_behind(mart.rebuild_by) if shared else mart.inputs
         touched = f"touched {'by staging' if shared else mart.name}, {' '.join(mart.rebuild_by)}"
         keys = _columns(mart.rebuild_by)

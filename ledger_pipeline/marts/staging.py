@@ -185,8 +185,8 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def row_counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Rows of each table that takes events; rows only ever join, so these are also the next row ids."""
-    return {name: count(connection, f"staging.{name}") for name in queries()}
+    """Rows of each table that takes events or their places; rows only ever join: these are also the next row ids."""
+    return {name: count(connection, f"staging.{name}") for name in (*queries(), "proof_positions")}
 
 
 def add_events(

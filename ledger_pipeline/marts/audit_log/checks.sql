@@ -3,7 +3,7 @@ SELECT execution_id, min(sequence) AS first_sequence, max(sequence) AS last_sequ
 FROM staging.events
 GROUP BY execution_id
 HAVING min(sequence) <> 1 OR max(sequence) <> count(*);
--- Each event of a closed batch has a place of its own in it.
+-- by key: Each event of a closed batch has a place of its own in it.
 SELECT checkpoint, count(*) AS events, count(DISTINCT batch_index) AS places
 FROM marts.audit_log
 WHERE checkpoint IS NOT NULL
