@@ -34,8 +34,8 @@ class Column:
 class Check:
     """A rule of a mart: the query gives the rows that break it.
 
-    A `warning` tells of what clients recorded, which no build can mend; anything else stops the build. A rule that is
-    kept `by_key` concerns each value of the mart's `rebuild_by` apart: a build that is continued judges those it touched.
+    A `warning` tells of what clients recorded, which no build can mend; anything else stops the build. A rule
+    `by_key` concerns each value of the mart's `rebuild_by` apart: a build that is continued judges those it touched.
     """
 
     rule: str
