@@ -179,23 +179,32 @@ def _roll_in_order(
 
         writing, ahead = aside("next-week")
         committing, behind = aside("last-week")
-        second_reader = resources.enter_context(SecondReader())
+        second_reader = resources.enter_context(SecondReader(_hot_bytes(connection, weeks)))
         following = iter(weeks)
         under_way = deque(
-            ahead.submit(_prepare, writing, settings, week, now, second_reader, progress)
-            for week in islice(following, 1)
+            ahead.submit(_prepare, writing, settings, week, now, progress) for week in islice(following, 1)
         )
         while under_way:
             prepared = under_way.popleft().result()
             under_way.extend(
-                ahead.submit(_prepare, writing, settings, week, now, second_reader, progress)
-                for week in islice(following, 1)
+                ahead.submit(_prepare, writing, settings, week, now, progress) for week in islice(following, 1)
             )
             verified = _verify(connection, settings, prepared, second_reader, progress)
             if rolled:
                 rolled[-1].result()  # weeks leave in their order: none is committed after one that wasn't
             rolled.append(behind.submit(_commit, committing, verified, progress))
         return [each.result() for each in rolled]
+
+
+def _hot_bytes(connection: Connection, weeks: list[date]) -> int:
+    row = connection.execute(
+        """
+        SELECT coalesce(sum(pg_relation_size(format('ledger.%%I', leaf)::regclass)), 0)::bigint AS bytes
+        FROM unnest(%s::date[]) AS week, week_leaves(week) AS leaf
+        """,
+        (weeks,),
+    ).fetchone()
+    return row["bytes"] if row else 0
 
 
 @dataclass(frozen=True)
@@ -213,7 +222,6 @@ def _prepare(
     settings: Settings,
     week: date,
     now: datetime,
-    second_reader: SecondReader,
     progress: Progress | None,
 ) -> _Prepared:
     """Seals a week and writes its files, unless that has been done."""
@@ -222,7 +230,6 @@ def _prepare(
         return _Prepared(week, row)
     report = _reporter(progress, row)
     report(WeekState.SEALED, 0)
-    second_reader.expect(row.events)
     began = time.monotonic()
     if row.state is WeekState.SEALED or not _files_are_whole(settings, row):
         row = _written(connection, settings, row, lambda events: report(WeekState.SEALED, events))

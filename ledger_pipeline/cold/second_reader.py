@@ -20,20 +20,26 @@ from ledger_pipeline.cold.verify import verify_files
 from ledger_pipeline.errors import ColdStoreDamaged, ColdStoreUnreachable, LedgerError
 from ledger_pipeline.settings import Bucket, ColdStore, cold_store_at
 
-WORTH_A_PROCESS = 32_768
-"""Events of a week from which on starting the process, which takes as long as verifying 100,000 events, is worth it."""
+WORTH_A_PROCESS = 24 << 20
+"""Bytes of hot rows, some 32,000 events, from which on a process is worth it: starting it takes as long as verifying
+100,000 events. It also keeps the memory of verifying out of the process that writes."""
 
 
 _ERRORS = (ColdStoreDamaged, ColdStoreUnreachable)
 
 
 class SecondReader:
-    """Verifies weeks: small ones here, large ones in a process that lives until the end of the `with` block."""
+    """Verifies weeks: few small ones here, else in a process that lives until the end of the `with` block."""
 
-    def __init__(self) -> None:
+    def __init__(self, hot_bytes: int) -> None:
+        """`hot_bytes`: what the weeks to come take in the hot store."""
+        self._is_worth_a_process = hot_bytes >= WORTH_A_PROCESS
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
+        if self._is_worth_a_process:
+            command = [sys.executable, "-m", "ledger_pipeline.cold.second_reader"]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self
 
     def __exit__(
@@ -44,15 +50,9 @@ class SecondReader:
                 self._process.kill()
             self._process.communicate()  # its input ends, and so it does
 
-    def expect(self, events: int) -> None:
-        """Says that a week of so many events will come: the process starts while its files are being written."""
-        if events >= WORTH_A_PROCESS and self._process is None:
-            command = [sys.executable, "-m", "ledger_pipeline.cold.second_reader"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
     def verify(self, cold_dir: ColdStore, week: date, files: Sequence[ColdFile]) -> tuple[int, bytes]:
         """What `verify_files` answers, and its errors."""
-        if self._process is None or sum(file.events for file in files) < WORTH_A_PROCESS:
+        if self._process is None:
             return verify_files(cold_dir, week, files)
         asked, answered = self._process.stdin, self._process.stdout
         assert asked is not None

@@ -1,4 +1,4 @@
-"""Large weeks are verified in a process of their own: it answers as the function does, and its end is noticed."""
+"""Large rolls verify in a process of its own: it answers as the function does, and its end is noticed."""
 
 import signal
 from datetime import date
@@ -19,7 +19,7 @@ from ledger_pipeline_tests.cold.histories import NOW, fill
 
 @pytest.fixture(autouse=True)
 def every_week_counts_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(module, "WORTH_A_PROCESS", 1)  # also of the roll that stores it
 
 
 @pytest.fixture
@@ -31,8 +31,7 @@ def week(connection: Connection, settings: Settings) -> tuple[Path, date, tuple[
 
 
 def test_the_process_answers_as_the_function_does(week: tuple[Path, date, tuple[module.ColdFile, ...]]) -> None:
-    with SecondReader() as reader:
-        reader.expect(1)
+    with SecondReader(module.WORTH_A_PROCESS) as reader:
         assert [reader.verify(*week), reader.verify(*week)] == [verify_files(*week)] * 2
 
 
@@ -42,8 +41,7 @@ def test_damage_is_told_as_the_function_tells_it(week: tuple[Path, date, tuple[m
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(ColdStoreDamaged) as told:
         verify_files(cold_dir, monday, [file])
-    with SecondReader() as reader:
-        reader.expect(1)
+    with SecondReader(module.WORTH_A_PROCESS) as reader:
         for _ in range(2):
             with pytest.raises(ColdStoreDamaged) as answered:
                 reader.verify(cold_dir, monday, [file])
@@ -51,8 +49,7 @@ def test_damage_is_told_as_the_function_tells_it(week: tuple[Path, date, tuple[m
 
 
 def test_a_process_that_was_killed_is_no_answer(week: tuple[Path, date, tuple[module.ColdFile, ...]]) -> None:
-    with SecondReader() as reader:
-        reader.expect(1)
+    with SecondReader(module.WORTH_A_PROCESS) as reader:
         process = reader._process  # pyright: ignore[reportPrivateUsage]
         assert process is not None
         process.send_signal(signal.SIGKILL)
@@ -61,11 +58,10 @@ def test_a_process_that_was_killed_is_no_answer(week: tuple[Path, date, tuple[mo
 
 
 def test_the_process_ends_with_its_block(week: tuple[Path, date, tuple[module.ColdFile, ...]]) -> None:
-    reader = SecondReader()
+    reader = SecondReader(module.WORTH_A_PROCESS)
 
     def interrupted() -> None:
         with reader:
-            reader.expect(1)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
