@@ -21,7 +21,7 @@ from ledger_pipeline.events.columns import ColumnKind
 from ledger_pipeline.events.schema import ARROW_SCHEMA
 from ledger_pipeline.hot.database import Connection
 
-_BATCH_BYTES = 8 << 20
+_BATCH_BYTES = 1 << 20
 _POOL = pa.jemalloc_memory_pool() if "jemalloc" in pa.supported_memory_backends() else pa.default_memory_pool()
 """Sorting makes every column anew, chunk after chunk: this pool keeps its pages, the default one gives them back, and
 half of the time of sorting goes into getting them again."""
