@@ -22,22 +22,17 @@ def _checked(instant: datetime, name: str) -> datetime:
     return instant
 
 
-def _within(as_of: AsOf | None, known_at: datetime | None) -> Callable[[EventRow], bool]:
-    """Whether an event belongs to the prefix; the prefix ends at the first that doesn't."""
-    last = as_of if isinstance(as_of, int) else None
+def _within(as_of: AsOf | None, known_at: datetime | None) -> Callable[[EventRow], bool] | None:
+    """Whether an event belongs to the prefix by its times; None where all do. It ends at the first that doesn't."""
     until = _checked(as_of, "as_of") if isinstance(as_of, datetime) else None
     known = None if known_at is None else _checked(known_at, "known_at")
-    if last is not None and last < 0:
-        raise InvalidInput(f"as_of: a sequence is 0 or more, got {last}")
+    if isinstance(as_of, int) and as_of < 0:
+        raise InvalidInput(f"as_of: a sequence is 0 or more, got {as_of}")
 
     def belongs(row: EventRow) -> bool:
-        return (
-            (last is None or row["sequence"] <= last)
-            and (until is None or row["occurred_at"] <= until)
-            and (known is None or row["recorded_at"] <= known)
-        )
+        return (until is None or row["occurred_at"] <= until) and (known is None or row["recorded_at"] <= known)
 
-    return belongs
+    return None if until is None and known is None else belongs
 
 
 def replay(
@@ -67,7 +62,7 @@ def replay(
         of_type=lambda event_type: (*fold_columns(event_type), *also),
         ids_as_text=True,
     )
-    return fold_all(state, takewhile(belongs, events))
+    return fold_all(state, events if belongs is None else takewhile(belongs, events))
 
 
 def _all_known(connection: Connection, execution_id: UUID, known_at: datetime | None) -> bool:
