@@ -1,10 +1,10 @@
 """The roll to cold storage beside a bare binary `COPY … TO` of the same rows: `python -m benchmarks.roll`.
 
 One ledger of eight weeks is simulated. Each round takes a copy of it, copies the rows of each week out bare, three
-times, and then rolls all of them, as the daily job does. The ratio is that of the sum of the weeks' medians to the whole
-call. The steps' times are summed over the weeks: while a week is verified the next is written, so they overlap. A last
-round rolls while a writer appends, one event after the other: its longest append is held against the longest commit of
-a week, which is what an append may have to wait for.
+times, and then rolls all of them, as the daily job does. The ratio is that of the sum of the weeks' medians to the
+whole call. The steps' times are summed over the weeks: while a week is verified the next is written, so they overlap. A
+last round rolls while a writer appends, one event after the other: no append is to take longer than the longest commit
+of a week, waiting included.
 """
 
 import sys

@@ -4,6 +4,7 @@
 # pyright: reportUnknownParameterType=false
 
 import logging
+import re
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,16 @@ from uuid import UUID
 import pyarrow as pa
 
 from ledger_pipeline.arguments import shown, text_of, whole_or_none
-from ledger_pipeline.cold.feed import Feed, Position, Wanted, load_cursor, read_feed, refuse_beyond_epoch, store_cursor
+from ledger_pipeline.cold.feed import (
+    PLACE,
+    Feed,
+    Position,
+    Wanted,
+    load_cursor,
+    read_feed,
+    refuse_beyond_epoch,
+    store_cursor,
+)
 from ledger_pipeline.cold.horizon import feed_status, holding_back
 from ledger_pipeline.cold.sessions import sole
 from ledger_pipeline.errors import InvalidInput
@@ -22,12 +32,10 @@ from ledger_pipeline.settings import ColdStore
 
 logger = logging.getLogger(__name__)
 _FIRST_LOCK = 1 << 20
-_OWN = {"budgets"}
+SNAPSHOTS = r"snapshots: every \d+, reducer \d+"
+"""The names of the one that takes snapshots, a regular expression of Python and of PostgreSQL."""
+_OWN = re.compile(rf"budgets|{SNAPSHOTS}")
 """Consumers of the ledger's own, whose cursors only they move."""
-SNAPSHOTS = "snapshots: "
-"""How the name of the one that takes snapshots begins; it goes on with what they are taken by."""
-
-_PLACE = ("epoch", "tx", "execution_id", "sequence")
 
 
 class Delivery:
@@ -56,7 +64,7 @@ class Delivery:
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for batch in self._feed.batches:
-            last = {name: batch.column(name)[batch.num_rows - 1].as_py() for name in _PLACE}
+            last = {name: batch.column(name)[batch.num_rows - 1].as_py() for name in PLACE}
             self.position = Position(last["epoch"], last["tx"], UUID(last["execution_id"]), last["sequence"])
             self._moved = False
             yield batch
@@ -126,7 +134,7 @@ def forget(connection: Connection, consumer: str) -> bool:
 
 def _name(consumer: object) -> str:
     name = text_of("consumer", consumer)
-    if name in _OWN or name.startswith(SNAPSHOTS):
+    if _OWN.fullmatch(name):
         raise InvalidInput(f"consumer: {name!r} is the ledger's own; allowed: any other name")
     return name
 
@@ -148,7 +156,12 @@ def _wanted(consumer: str | None, after: object, event_types: Collection[str] | 
     return Wanted(tuple(name for name in EVENT_TYPES if name in event_types))
 
 
-def _read(connection: Connection, cold_dir: ColdStore, after: Position | None, batch_rows: int, wanted: Wanted) -> Feed:
+def warn_when_held_back(connection: Connection) -> None:
+    """Warns of a transaction that has kept what is recorded from consumers for too long."""
     if holding_back(connection) and (warning := feed_status(connection).warning):
         logger.warning(warning)
+
+
+def _read(connection: Connection, cold_dir: ColdStore, after: Position | None, batch_rows: int, wanted: Wanted) -> Feed:
+    warn_when_held_back(connection)
     return read_feed(connection, cold_dir, after, batch_rows, wanted=wanted)

@@ -33,6 +33,8 @@ from ledger_pipeline.settings import ColdStore
 _BATCH_ROWS = 65_536
 _SORT_MEMORY = "1GB"
 _NIL = UUID(int=0)
+PLACE = ("epoch", "tx", "execution_id", "sequence")
+"""The columns that say where in the feed an event stands."""
 
 
 @dataclass(frozen=True, order=True)
@@ -101,12 +103,7 @@ def read_feed(
     spool = Spool()
     try:
         with translated(), open_read(connection):
-            end = feed_end(connection)
-            if start > end:
-                raise EpochMismatch(
-                    f"the cursor (epoch {start.epoch}, transaction {start.tx}) lies beyond this ledger's end (epoch "
-                    f"{end.epoch}, transaction {end.tx}): the database was restored; rebuild what was read from it"
-                )
+            end = _end_behind(connection, start)
             end = end if until is None else min(until, end)
             cold = [week for week in committed_weeks(connection) if _overlaps(week, start, end) and wanted.has(week)]
             for week in cold:
@@ -127,6 +124,36 @@ def feed_end(connection: Connection) -> Position:
     ).fetchone()
     assert state is not None
     return Position(state["epoch"], state["horizon"])
+
+
+def _end_behind(connection: Connection, start: Position) -> Position:
+    end = feed_end(connection)
+    if start > end:
+        raise EpochMismatch(
+            f"the cursor (epoch {start.epoch}, transaction {start.tx}) lies beyond this ledger's end (epoch "
+            f"{end.epoch}, transaction {end.tx}): the database was restored; rebuild what was read from it"
+        )
+    return end
+
+
+def moved_executions(connection: Connection, cold_dir: ColdStore, after: Position) -> tuple[set[UUID], Position]:
+    """The executions that have events behind a place, without those of removed weeks; and where the feed ends.
+
+    Raises as `read_feed` does; it reads no more of an event than its place.
+    """
+    with translated(), open_read(connection):
+        end = _end_behind(connection, after)
+        cold = [week for week in committed_weeks(connection) if _overlaps(week, after, end) and week.removal is None]
+        hot = connection.execute(
+            sql.SQL("SELECT DISTINCT execution_id FROM workflow_events WHERE {}").format(_between(after, end))
+        ).fetchall()
+    moved: set[UUID] = {row["execution_id"] for row in hot}
+    for week in cold:
+        for file in week.files:
+            for batch in read_file(cold_dir, file, columns=PLACE):
+                ids = batch.filter(_is_between(batch, after, end)).column("execution_id").unique()
+                moved.update(map(UUID, ids.to_pylist()))
+    return moved, end
 
 
 _EPOCHS_END = """

@@ -232,14 +232,17 @@ def _cold_then_spool(
         yield from spool.batches()
 
 
-def read_file(cold_dir: ColdStore, file: ColdFile, batch_rows: int = _BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-    """All rows of a cold file that is what the manifest says, as batches of `ARROW_SCHEMA`."""
+def read_file(
+    cold_dir: ColdStore, file: ColdFile, batch_rows: int = _BATCH_ROWS, columns: Sequence[str] = _ALL_COLUMNS
+) -> Iterator[pa.RecordBatch]:
+    """All rows of a cold file that is what the manifest says, as batches of these columns of `ARROW_SCHEMA`."""
     path = check_file(cold_dir, file)
+    schema = pa.schema([ARROW_SCHEMA.field(name) for name in columns], ARROW_SCHEMA.metadata)
     events = 0
     with _parquet(path) as opened:
-        for batch in _damage_named(path, opened.iter_batches(batch_rows)):
+        for batch in _damage_named(path, opened.iter_batches(batch_rows, columns=list(columns))):
             events += batch.num_rows
-            yield batch.cast(ARROW_SCHEMA)
+            yield batch.select(list(columns)).cast(schema)
     if events != file.events:
         raise ColdStoreDamaged(f"cold file {path} holds {events} events, {file.events} were written: restore it")
 

@@ -199,7 +199,7 @@ def _roll_in_order(
 def _hot_bytes(connection: Connection, weeks: list[date]) -> int:
     row = connection.execute(
         """
-        SELECT coalesce(sum(pg_relation_size(format('ledger.%%I', leaf)::regclass)), 0)::bigint AS bytes
+        SELECT coalesce(sum(pg_table_size(format('ledger.%%I', leaf)::regclass)), 0)::bigint AS bytes
         FROM unnest(%s::date[]) AS week, week_leaves(week) AS leaf
         """,
         (weeks,),

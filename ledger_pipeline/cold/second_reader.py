@@ -21,8 +21,8 @@ from ledger_pipeline.errors import ColdStoreDamaged, ColdStoreUnreachable, Ledge
 from ledger_pipeline.settings import Bucket, ColdStore, cold_store_at
 
 WORTH_A_PROCESS = 24 << 20
-"""Bytes of hot rows, some 32,000 events, from which on a process is worth it: starting it takes as long as verifying
-100,000 events. It also keeps the memory of verifying out of the process that writes."""
+"""Bytes of the weeks' hot rows, some 32,000 events, from which on a process verifies them. Starting it takes as long as
+verifying 100,000 events, but while something is being written, and the memory that verifying takes is its own."""
 
 
 _ERRORS = (ColdStoreDamaged, ColdStoreUnreachable)

@@ -18,8 +18,8 @@ class SnapshotConfig(dg.Config):
 
     everything: bool = Field(
         default=False,
-        description="Look at every execution, not only at those that the feed names since the last run: takes anew "
-        "what was deleted or damaged.",
+        description="Look at every execution, not only at those that the feed names since the last run: takes an "
+        "execution's newest snapshot anew where it was deleted or damaged.",
     )
 
 

@@ -50,7 +50,7 @@ def run_checks(connection: duckdb.DuckDBPyConnection, delta: Delta | None = None
     """
     for mart in marts().values():
         for check in checks_of(mart):
-            with delta.touched(mart) if delta and check.by_key else nullcontext():
+            with delta.only_touched(mart) if delta and check.by_key else nullcontext():
                 cursor = connection.execute(check.query)
                 first = next(iter(dict_rows(cursor, 1)), None)
                 broken = 0 if first is None else 1

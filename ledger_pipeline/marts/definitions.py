@@ -83,8 +83,8 @@ def parse_checks(text: str) -> tuple[Check, ...]:
     checks: list[Check] = []
     for comment, query in _STATEMENT.findall(text):
         rule = " ".join(line.removeprefix("--").strip() for line in comment.splitlines())
-        warning, by_key = rule.startswith(_WARNING), rule.startswith(_BY_KEY)
-        checks.append(Check(rule.removeprefix(_WARNING).removeprefix(_BY_KEY), query.strip(), warning, by_key))
+        kind = next((prefix for prefix in (_WARNING, _BY_KEY) if rule.startswith(prefix)), "")
+        checks.append(Check(rule.removeprefix(kind), query.strip(), warning=kind == _WARNING, by_key=kind == _BY_KEY))
     return tuple(checks)
 
 

@@ -4,7 +4,8 @@ The feed says which executions have moved since the last run; of these the heads
 usable snapshot. Without a cursor, as on the first run and with another N or reducer, every execution is looked at.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import Any, LiteralString, cast
 from uuid import UUID
 
-from ledger_pipeline.cold.consumer import SNAPSHOTS
-from ledger_pipeline.cold.feed import Position, Wanted, feed_end, load_cursor, read_feed, store_cursor
+from ledger_pipeline.cold.consumer import SNAPSHOTS, warn_when_held_back
+from ledger_pipeline.cold.feed import Position, feed_end, load_cursor, moved_executions, store_cursor
 from ledger_pipeline.cold.reader import open_read
 from ledger_pipeline.cold.sessions import own_transactions
 from ledger_pipeline.errors import InvalidInput
@@ -143,40 +144,55 @@ def take_snapshots(
 ) -> SnapshotResult:
     """Snapshots each execution that passed a multiple of `every` events since its newest one, and thins older ones.
 
-    Those are looked at that the feed names since the last run, or with `everything` all: that takes anew what was
-    deleted or damaged. The connection must not be in a transaction and sees every drive. Each batch commits by itself,
-    the cursor at the end, so a broken run is resumed by the next. `progress` is told how many executions are done.
+    Those are looked at that the feed names since the last run, or with `everything` all: an execution's newest snapshot
+    is then taken anew where it was deleted or damaged. The connection is outside a transaction and sees every drive.
+    Each batch commits by itself, the cursor at the end, so a broken run is resumed by the next. `progress` is told how
+    many executions are done.
     """
     if every < 1:
         raise InvalidInput(f"snapshots every N events: N must be 1 or more, got {every}")
-    consumer = f"{SNAPSHOTS}every {every}, reducer {REDUCER_VERSION}"
+    consumer = f"snapshots: every {every}, reducer {REDUCER_VERSION}"
     executions = snapshots = events = 0
     with own_transactions(connection), translated():
-        cursor = None if everything else load_cursor(connection, consumer)
+        if everything:
+            _begin_anew(connection)
+        cursor = load_cursor(connection, consumer)
         moved, end = _moved(connection, cold_dir, cursor)
-        for batch in _batches(_due(connection, every, moved)):
-            snapshots += _take_batch(connection, cold_dir, every, now, batch)
-            executions += len(batch)
-            events += sum(stretch.due - stretch.start for stretch in batch)
-            if progress is not None:
-                progress(executions)
+        with closing(_due(connection, every, moved)) as due:
+            for batch in _batches(due):
+                snapshots += _take_batch(connection, cold_dir, every, now, batch)
+                executions += len(batch)
+                events += sum(stretch.due - stretch.start for stretch in batch)
+                if progress is not None:
+                    progress(executions)
         with connection.transaction():
             # One that counted by another N or reducer would begin at its old place, should that return.
-            connection.execute("DELETE FROM feed_cursors WHERE starts_with(consumer, %s)", (SNAPSHOTS,))
+            _forget_places(connection)
             store_cursor(connection, consumer, end)
     return SnapshotResult(executions, snapshots, events)
 
 
+def _begin_anew(connection: Connection) -> None:
+    """Until a run has looked at everything, each run does; what no replay would use is not in its way."""
+    with connection.transaction():
+        _forget_places(connection)
+        connection.execute(_sql("delete_unusable_snapshots.sql"), {"reducer_version": REDUCER_VERSION})
+
+
+def _forget_places(connection: Connection) -> None:
+    connection.execute("DELETE FROM feed_cursors WHERE consumer ~ %s", (f"^({SNAPSHOTS})$",))
+
+
 def _moved(connection: Connection, cold_dir: ColdStore, cursor: Position | None) -> tuple[list[UUID] | None, Position]:
     """The executions with events behind the cursor, None for all of them; and where the feed ends."""
+    warn_when_held_back(connection)
     if cursor is None:
         return None, feed_end(connection)
-    feed = read_feed(connection, cold_dir, cursor, ordered=False, wanted=Wanted(but_removed=True))
-    moved = {text for batch in feed.batches for text in batch.column("execution_id").unique().to_pylist()}
-    return [UUID(text) for text in moved], feed.end
+    moved, end = moved_executions(connection, cold_dir, cursor)
+    return list(moved), end
 
 
-def _due(connection: Connection, every: int, moved: list[UUID] | None) -> Iterator[Stretch]:
+def _due(connection: Connection, every: int, moved: list[UUID] | None) -> Generator[Stretch]:
     # Held by the server across the batches' commits: on a first run every execution is due.
     with connection.cursor("due_snapshots", withhold=True) as due:
         due.itersize = _DUE_ROWS

@@ -1,8 +1,10 @@
 """Large rolls verify in a process of its own: it answers as the function does, and its end is noticed."""
 
 import signal
+import subprocess
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from ledger_pipeline.errors import ColdStoreDamaged, LedgerError
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.cold.histories import NOW, fill
+from ledger_pipeline_tests.hot.security.logins import logins_of
 
 
 @pytest.fixture(autouse=True)
@@ -69,3 +72,24 @@ def test_the_process_ends_with_its_block(week: tuple[Path, date, tuple[module.Co
     process = reader._process  # pyright: ignore[reportPrivateUsage]
     assert process is not None
     assert process.returncode == -signal.SIGKILL
+
+
+def test_a_large_roll_has_a_process_and_a_small_one_has_none(
+    connection: Connection, server_url: str, ledger_url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    start = subprocess.Popen[bytes]
+
+    def counted(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        started.append(args)
+        return start(*args, **kwargs)
+
+    monkeypatch.setattr(module.subprocess, "Popen", counted)
+    fill(connection)
+    with logins_of(server_url) as logins, logins.connect(ledger_url, logins.make("archiver")) as own:
+        monkeypatch.setattr(module, "WORTH_A_PROCESS", 1 << 40)
+        assert len(roll(own, settings, NOW, keep_days=135)) > 0
+        assert started == []
+        monkeypatch.setattr(module, "WORTH_A_PROCESS", 1)
+        assert len(roll(own, settings, NOW)) > 0
+        assert len(started) == 1

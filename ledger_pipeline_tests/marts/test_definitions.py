@@ -6,6 +6,7 @@ import pytest
 import sqlglot
 
 from ledger_pipeline.marts import definitions
+from ledger_pipeline.marts.checks import checks_of
 from ledger_pipeline.marts.definitions import Mart, marts, parse_checks
 from ledger_pipeline.marts.source import MEASURES
 
@@ -56,6 +57,16 @@ def test_what_is_rebuilt_by_key_is_kept_by_that_key(mart: Mart) -> None:
     assert set(mart.grain) <= {column.name for column in mart.columns}
 
 
+@EACH
+def test_what_is_judged_by_key_can_be(mart: Mart) -> None:
+    """A continued build shows such a rule the touched rows of the mart and its inputs, and of nothing else."""
+    for check in checks_of(mart):
+        if check.by_key:
+            assert mart.rebuild_by
+            tables = sqlglot.parse_one(check.query, dialect="duckdb").find_all(sqlglot.exp.Table)
+            assert {f"{table.db}.{table.name}" for table in tables} <= {mart.table, *mart.inputs}
+
+
 def test_reconciliation_compares_every_measure_of_the_catalogue() -> None:
     query = marts()["reconciliation"].query
     assert [measure for measure in MEASURES if f"'{measure}'" not in query] == []
@@ -65,6 +76,8 @@ def test_a_check_is_a_rule_and_a_query() -> None:
     checks = parse_checks("-- No row\n-- is bad.\nSELECT 1;\n\n-- warning: Odd.\nSELECT ';x' AS y\nWHERE a;\n")
     assert [(check.rule, check.warning) for check in checks] == [("No row is bad.", False), ("Odd.", True)]
     assert [check.query for check in checks] == ["SELECT 1", "SELECT ';x' AS y\nWHERE a"]
+    (check,) = parse_checks("-- by key: No row is bad.\nSELECT 1;\n")
+    assert (check.rule, check.warning, check.by_key) == ("No row is bad.", False, True)
 
 
 def test_a_mart_that_splits_all_usage_up_is_checked_to_add_up_to_it() -> None:

@@ -83,7 +83,7 @@ def test_a_replay_gives_the_same_bytes_hot_cold_across_both_and_from_snapshots(
     assert replayed() == hot
     connection.execute("DELETE FROM execution_snapshots")
     assert replayed() == hot
-    take_snapshots(connection, settings.cold_dir, 5, START)
+    assert take_snapshots(connection, settings.cold_dir, 5, START, everything=True).executions == len(execution_ids)
     assert replayed() == hot
 
 
