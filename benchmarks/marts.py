@@ -42,8 +42,8 @@ from ledger_pipeline.pricing.book import load_book
 from ledger_pipeline.settings import Settings
 
 DAYS = 365
-EXECUTIONS = 80_000
-"""About two million events: with fewer, what a build takes whatever it adds outweighs what grows with the ledger."""
+EXECUTIONS = 40_000
+"""About a million events: with fewer, what a build takes whatever it adds outweighs what grows with the ledger."""
 ROUNDS = 3
 QUERY_ROUNDS = 5
 OF_CREATE_TABLE_AS, OF_FULL_BUILD, QUERY_SECONDS = 0.5, 10.0, 0.1
