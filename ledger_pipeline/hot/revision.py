@@ -1,27 +1,39 @@
 """Which schema a database has, and whether it is the one that this code works with."""
 
-from ledger_pipeline.errors import SchemaMismatch
+import psycopg
+
+from ledger_pipeline.errors import PermissionDenied, SchemaMismatch
 from ledger_pipeline.hot.database import connect
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration's revision; a test compares it with the migrations."""
 MIN_LOCKS_PER_TRANSACTION = 1024
 MIN_SERVER_VERSION = 150_000
 
 
 def current_revision(url: str) -> str | None:
-    """The database's revision; None when it holds no ledger. Raises SchemaMismatch when it is half migrated."""
+    """The database's revision; None when it holds no ledger.
+
+    Raises SchemaMismatch when it is half migrated, PermissionDenied for a login that programs can't work with.
+    """
     with connect(url) as connection:
         row = connection.execute(
             "SELECT to_regnamespace('ledger') IS NOT NULL AS present,"
             " to_regclass('public.ledger_schema_version') IS NOT NULL AS versioned"
         ).fetchone()
         assert row is not None
-        version = (
-            connection.execute("SELECT version_num FROM public.ledger_schema_version").fetchone()
-            if row["versioned"]
-            else None
-        )
+        try:
+            version = (
+                connection.execute("SELECT version_num FROM public.ledger_schema_version").fetchone()
+                if row["versioned"]
+                else None
+            )
+        except psycopg.errors.InsufficientPrivilege:
+            raise PermissionDenied(
+                "database: this login is not a program's, which is a member of ledger_service, ledger_archiver, "
+                "ledger_application or ledger_reader; a member of ledger_member has the views of schema ledger_member, by "
+                "any SQL client"
+            ) from None
     revision: str | None = version["version_num"] if version else None
     if row["present"] != (revision is not None):
         found = "a schema `ledger` without its version" if row["present"] else f"version {revision} without a schema"

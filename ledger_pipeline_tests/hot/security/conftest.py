@@ -26,7 +26,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(server_url: str, module_ledger_url: str) -> Iterator[World]:
-    """Logins `reader` and `mapped` are the reading user of drive X; `application` acts for that user by the setting.
+    """Logins `reader`, `mapped` and `member` are reading users of drive X; `application` acts for one by the setting.
 
     `administrator` and `writer` of X, and `reader_y` of Y, are logins of their own; `nobody` reads for no user.
     """
@@ -41,12 +41,13 @@ def world(server_url: str, module_ledger_url: str) -> Iterator[World]:
             root, "alpha-x", {"read": names["mapped"], "write": names["writer"], "administer": names["administrator"]}
         )
         y = tell(root, "omega-y", {"read": names["reader_y"]})
-        # The reader is a fourth user, of X.
-        root.execute(
-            "WITH made AS (INSERT INTO users (name, database_login) VALUES ('reads alpha-x', %s) RETURNING id)"
-            " INSERT INTO drive_members SELECT %s, id, 'read' FROM made",
-            (names["reader"], x.drive),
-        )
+        # Two more users, of X.
+        for kind in ("reader", "member"):
+            root.execute(
+                "WITH made AS (INSERT INTO users (name, database_login) VALUES ('reads alpha-x', %s) RETURNING id)"
+                " INSERT INTO drive_members SELECT %s, id, 'read' FROM made",
+                (names[kind], x.drive),
+            )
         root.execute("ANALYZE")
         as_ = {name: resources.enter_context(logins.connect(module_ledger_url, login)) for name, login in names.items()}
         act_for(as_["application"], x.users["read"])

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from ledger_pipeline.hot.database import Connection, connect
 
 ROLES = {
+    "member": ["ledger_member"],
     "reader": ["ledger_reader"],
     "application": ["ledger_application"],
     "archiver": ["ledger_archiver"],

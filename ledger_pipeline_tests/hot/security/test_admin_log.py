@@ -121,5 +121,5 @@ def test_a_migration_is_on_record(root: Connection) -> None:
     row = root.execute("SELECT object_id, after, at FROM admin_log WHERE action = 'migrate'").fetchone()
     assert row is not None
     assert row["object_id"] == "ledger"
-    assert row["after"] == {"revision": "0006"}
+    assert row["after"] == {"revision": "0007"}
     assert row["at"] < datetime.now(UTC)

@@ -104,7 +104,8 @@ def test_no_trigger_function_is_anybodys(world: World) -> None:
 
 def test_definer_functions_look_for_temporary_objects_last(world: World) -> None:
     rows = world.root.execute(
-        "SELECT p.proname, p.proconfig FROM pg_proc p WHERE p.pronamespace = 'ledger'::regnamespace AND p.prosecdef"
+        "SELECT p.oid::regprocedure::text AS proname, p.proconfig FROM pg_proc p WHERE p.prosecdef"
+        " AND p.pronamespace IN ('ledger'::regnamespace, 'ledger_member'::regnamespace)"
     ).fetchall()
     paths = {row["proname"]: [c for c in row["proconfig"] or [] if c.startswith("search_path=")] for row in rows}
     assert rows
@@ -118,7 +119,8 @@ def test_everything_is_the_owners_who_has_no_login(world: World) -> None:
         " UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'ledger'::regnamespace"
         " AND proowner <> 'ledger_owner'::regrole"
         " UNION ALL SELECT rolname FROM pg_roles WHERE (rolcanlogin OR rolsuper OR rolbypassrls)"
-        " AND rolname IN ('ledger_owner', 'ledger_reader', 'ledger_application', 'ledger_archiver', 'ledger_service')"
+        " AND rolname IN ('ledger_owner', 'ledger_member_owner', 'ledger_member', 'ledger_reader',"
+        " 'ledger_application', 'ledger_archiver', 'ledger_service')"
     ).fetchall()
     assert rows == []
 
