@@ -31,8 +31,8 @@ def current_revision(url: str) -> str | None:
         except psycopg.errors.InsufficientPrivilege:
             raise PermissionDenied(
                 "database: this login is not a program's, which is a member of ledger_service, ledger_archiver, "
-                "ledger_application or ledger_reader; a member of ledger_member has the views of schema ledger_member, by "
-                "any SQL client"
+                "ledger_application or ledger_reader; a member of ledger_member reads the views of schema "
+                "ledger_member, by any SQL client"
             ) from None
     revision: str | None = version["version_num"] if version else None
     if row["present"] != (revision is not None):

@@ -4,20 +4,22 @@
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
-from ledger_pipeline.engines.duckdb.session import building
+from ledger_pipeline.durable import sync
+from ledger_pipeline.engines.duckdb.session import BUILD, building
 from ledger_pipeline.engines.duckdb.tables import count, create_table
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.marts import coverage, publish, refresh, staging
 from ledger_pipeline.marts.checks import CheckResult, require, run_checks
 from ledger_pipeline.marts.definitions import fingerprint, marts
 from ledger_pipeline.marts.ledger_source import LedgerSource, publish_lock
-from ledger_pipeline.marts.source import Cursor, Identity, Source
+from ledger_pipeline.marts.source import Cursor, Source
 from ledger_pipeline.settings import Settings
 
 Progress = Callable[[str], None]
@@ -35,6 +37,7 @@ _STATE_COLUMNS = {
     "cursor_tx": "BIGINT",
     "cursor_execution_id": "UUID",
     "cursor_sequence": "BIGINT",
+    "price_book": "VARCHAR",
 }
 """`staging.build`: one row that says what the build holds, stored with it so that the two can't part."""
 
@@ -71,16 +74,26 @@ def build_from(
 ) -> Build:
     """As `build`, from any source; the caller makes sure that nobody else publishes at the same time."""
     say = progress or _silent
-    with publish.unfinished(settings.marts_dir) as work:
+    with publish.unfinished(settings.marts_dir) as work, ThreadPoolExecutor(1, "beside") as beside:
         last = None if full else publish.current_or_none(settings)
-        after = _continued(last, source) if last else None
-        if last and after:
+        noted = _continued(last, source) if last else None
+        after = noted.end if noted else None
+        copied: Future[Path] | None = None
+        if last and noted:
             say("continuing the current build")
-            shutil.copyfile(last, work)
+            # While the ledger is read; the copy reaches the disk while marts are derived, instead of at the end.
+            copied = beside.submit(shutil.copyfile, last, work)
+            beside.submit(sync, work)
+        identity = source.identity()
+        checkpoints = source.checkpoints()
+        feed = source.read(after)
+        price_book = source.price_book()
+        told = {"removed_costs": source.removed_costs(), "budgets": source.budgets()}
+        if noted is None or noted.price_book != price_book:
+            told["model_pricing"] = source.prices()
+        if copied:
+            copied.result()
         with building(work) as connection:
-            identity = source.identity()
-            checkpoints = source.checkpoints()
-            feed = source.read(after)
             if after is None:
                 say("building from all events")
                 _create(connection)
@@ -88,21 +101,28 @@ def build_from(
             added = staging.add_events(connection, feed.batches, lambda n: say(f"{n:,} events read"))
             say(f"{added:,} events read; deriving marts")
             staging.add_checkpoints(connection, checkpoints)
-            staging.replace(connection, "model_pricing", source.prices())
-            staging.replace(connection, "removed_costs", source.removed_costs())
-            staging.replace(connection, "budgets", source.budgets())
+            replaced = {f"staging.{name}" for name, rows in told.items() if staging.replace(connection, name, rows)}
             source.count_events(connection, feed.end)
-            delta = _derive(connection, None if after is None else before)
+            delta = None if after is None else refresh.Delta(connection, before, replaced | {"staging.event_totals"})
+            for mart in marts().values():
+                if delta:
+                    delta.refresh(mart)
+                else:
+                    refresh.refresh_whole(connection, mart)
             say("checking the marts")
+            rows = beside.submit(_rows, connection)
             results = list(run_checks(connection, delta))
             require(results)
+            # Makes room for the build, which is sound, while it is written: a large file takes long to remove.
+            removed = beside.submit(publish.remove_old, settings.marts_dir, settings.marts_keep_builds - 1)
             if delta:
                 delta.close()
-            rows = {name: count(connection, mart.table) for name, mart in marts().items()}
-            _note(connection, now, identity, feed.end, whole=after is None)
+            told_rows = rows.result()
+            _note(connection, (fingerprint(), now, after is None, *identity, *feed.end, price_book))
+        removed.result()
         path = publish.swap_in(work, now, settings.marts_keep_builds)
         say(f"published {path.name}")
-    return Build(path, rows, after is None, added, feed.end, tuple(results))
+    return Build(path, told_rows, after is None, added, feed.end, tuple(results))
 
 
 def _silent(message: str) -> None:
@@ -115,28 +135,21 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
     refresh.create(connection)
 
 
-def _derive(connection: duckdb.DuckDBPyConnection, rows_before: dict[str, int] | None) -> refresh.Delta | None:
-    if rows_before is None:
-        for mart in marts().values():
-            refresh.refresh_whole(connection, mart)
-        return None
-    delta = refresh.Delta(connection, rows_before)
-    for mart in marts().values():
-        delta.refresh(mart)
-    return delta
+def _rows(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rows of each mart, counted on a session of its own."""
+    with connection.cursor() as other:
+        other.execute(f"USE {BUILD}")
+        return {name: count(other, mart.rows_of) for name, mart in marts().items()}
 
 
-def _note(
-    connection: duckdb.DuckDBPyConnection, now: datetime, identity: Identity, end: Cursor, *, whole: bool
-) -> None:
+def _note(connection: duckdb.DuckDBPyConnection, values: tuple[object, ...]) -> None:
     connection.execute("DELETE FROM staging.build")
-    values = (fingerprint(), now, whole, *identity, *end)
-    connection.execute(f"INSERT INTO staging.build VALUES ({', '.join('?' * len(values))})", values)
+    connection.execute(f"INSERT INTO staging.build VALUES ({', '.join('?' * len(_STATE_COLUMNS))})", values)
 
 
-def _continued(path: Path, source: Source) -> Cursor | None:
-    """The cursor of a build that can be continued, else None: then everything is built anew."""
+def _continued(path: Path, source: Source) -> coverage.Noted | None:
+    """The note of a build that can be continued, else None: then everything is built anew."""
     noted = coverage.noted(path)
     if noted is None or noted.fingerprint != fingerprint():
         return None
-    return noted.end if source.holds(noted.identity, noted.end) else None
+    return noted if source.holds(noted.identity, noted.end) else None

@@ -17,11 +17,12 @@ from ledger_pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class Noted:
-    """The note that a build carries: what made it, of which ledger, and the cursor behind its last event."""
+    """The note that a build carries: what made it, of which ledger and price book, the cursor behind its last event."""
 
     fingerprint: str
     identity: Identity
     end: Cursor
+    price_book: str
 
 
 def noted(path: Path) -> Noted | None:
@@ -31,13 +32,13 @@ def noted(path: Path) -> Noted | None:
         try:
             row = connection.execute(
                 "SELECT fingerprint, instance_id, epoch, checkpoint, checkpoint_root, removed_weeks, cursor_epoch, "
-                "cursor_tx, cursor_execution_id, cursor_sequence FROM staging.build"
+                "cursor_tx, cursor_execution_id, cursor_sequence, price_book FROM staging.build"
             ).fetchone()
         finally:
             connection.close()
     except duckdb.Error:
         return None
-    return None if row is None else Noted(row[0], Identity(*row[1:6]), Cursor(*row[6:10]))
+    return None if row is None else Noted(row[0], Identity(*row[1:6]), Cursor(*row[6:10]), row[10])
 
 
 def published_position(connection: Connection, settings: Settings) -> Position:

@@ -105,6 +105,14 @@ class LedgerSource:
         ).fetchall()
         return pa.Table.from_pylist(rows, staging.CHECKPOINT_SCHEMA)
 
+    def price_book(self) -> str:
+        """A digest of the price book's rows."""
+        row = self._connection.execute(
+            "SELECT md5(coalesce(string_agg(md5(p::text), '' ORDER BY p.id), '')) AS digest FROM model_pricing AS p"
+        ).fetchone()
+        assert row is not None
+        return row["digest"]
+
     def prices(self) -> pa.Table:
         """The price book."""
         columns = [name for name in staging.PRICE_SCHEMA.names if name != "price_id"]

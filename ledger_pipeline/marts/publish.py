@@ -126,8 +126,14 @@ def swap_in(work: Path, now: datetime, keep: int) -> Path:
     link.symlink_to(path.name)
     link.replace(marts_dir / CURRENT)
     sync(marts_dir)
+    remove_old(marts_dir, keep)
+    return path
+
+
+def remove_old(marts_dir: Path, keep: int) -> None:
+    """Removes all builds but the current one and the newest others, `keep` in all."""
+    link = (marts_dir / CURRENT).resolve()
     # By time of writing, not by name: `now` may be any instant that a caller asks for.
     builds = sorted(marts_dir.glob(_BUILD), key=lambda build: build.stat().st_mtime_ns, reverse=True)
-    for old in [build for build in builds if build != path][keep - 1 :]:
+    for old in [build for build in builds if build != link][max(keep - 1, 0) :]:
         old.unlink()
-    return path

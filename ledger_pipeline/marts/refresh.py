@@ -16,6 +16,7 @@ from ledger_pipeline.engines.duckdb.tables import (
     columns_of,
     comment,
     comment_columns,
+    count,
     create_table,
     quoted,
     same,
@@ -71,18 +72,28 @@ def _staging_behind(keys: tuple[str, ...]) -> list[str]:
 class Delta:
     """The rows that changed since the last build, and the marts that follow from them."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, rows_before: Mapping[str, int]) -> None:
-        """`rows_before`: rows of each staging table at the last build; those behind them are new."""
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, rows_before: Mapping[str, int], replaced: Iterable[str]
+    ) -> None:
+        """`rows_before`: rows of staging tables at the last build; those behind them are new.
+
+        `replaced`: the other staging tables that are not what they were.
+        """
         self._connection = connection
+        self._changed = {*replaced}
+        self._made: set[str] = set()
+        self._shown: dict[str, str] = {}
         for statement in ("ATTACH ':memory:' AS delta", *(f"CREATE SCHEMA delta.{s}" for s in ("staging", "marts"))):
             connection.execute(statement)
-        for name, count in rows_before.items():
+        for name, rows in rows_before.items():
+            if count(connection, f"staging.{name}") > rows:
+                self._changed.add(f"staging.{name}")
             keys = self._keys_asked_of(f"staging.{name}")
             if keys:
                 self._run(
                     f"CREATE TABLE {_kept(f'changed staging.{name}')} AS "
                     f"SELECT DISTINCT {_columns(keys)} FROM {BUILD}.staging.{name} WHERE rowid >= ?",
-                    [count],
+                    [rows],
                 )
 
     def close(self) -> None:
@@ -91,20 +102,24 @@ class Delta:
         self._connection.execute("DETACH delta")
 
     def refresh(self, mart: Mart) -> None:
-        """Rebuilds the touched keys of a mart, or all of it where it can't be split."""
+        """Rebuilds the touched keys of a mart, or all of it where it can't be split and an input changed."""
+        changed = not self._changed.isdisjoint(mart.inputs)
+        if changed:
+            self._changed.add(mart.table)
         if not mart.rebuild_by or mart.view:
-            refresh_whole(self._connection, mart)
+            if changed:
+                refresh_whole(self._connection, mart)
             return
         label = self._touched(mart)
         for name in mart.inputs:
             self._restrict(name, mart.rebuild_by, label)
         touched = _kept(label)
-        changed = _kept(f"changed {mart.table}")
+        rows_changed = _kept(f"changed {mart.table}")
         asked = self._keys_asked_of(mart.table)
         hit = same("mart", "touched", mart.rebuild_by)
         if asked:
             self._run(
-                f"CREATE TABLE {changed} AS SELECT DISTINCT {_columns(asked, 'mart')} "
+                f"CREATE TABLE {rows_changed} AS SELECT DISTINCT {_columns(asked, 'mart')} "
                 f"FROM {BUILD}.{mart.table} AS mart SEMI JOIN {touched} AS touched ON {hit}"
             )
         self._run(f"DELETE FROM {BUILD}.{mart.table} AS mart USING {touched} AS touched WHERE {hit}")
@@ -113,7 +128,7 @@ class Delta:
         self._run(f"USE {BUILD}")
         if asked:
             self._run(
-                f"INSERT INTO {changed} SELECT DISTINCT {_columns(asked, 'mart')} "
+                f"INSERT INTO {rows_changed} SELECT DISTINCT {_columns(asked, 'mart')} "
                 f"FROM {BUILD}.{mart.table} AS mart SEMI JOIN {touched} AS touched ON {hit}"
             )
 
@@ -127,7 +142,7 @@ class Delta:
         try:
             self._run("USE delta")
             if mart.view:
-                self._run(f"CREATE OR REPLACE VIEW delta.{mart.table} AS {mart.query}")
+                self._show(mart.table, mart.query)
             else:
                 self._restrict(mart.table, mart.rebuild_by, label)
             yield
@@ -150,7 +165,7 @@ class Delta:
         touched = f"touched {'by staging' if shared else mart.name}, {' '.join(mart.rebuild_by)}"
         keys = _columns(mart.rebuild_by)
         union = " UNION ".join(f"SELECT {keys} FROM {_kept(f'changed {source}')}" for source in sources)
-        self._run(f"CREATE TABLE IF NOT EXISTS {_kept(touched)} AS {union}")
+        self._keep(_kept(touched), union)
         return touched
 
     def _restrict(self, name: str, keys: tuple[str, ...], touched: str, *, copied: bool = True) -> None:
@@ -163,6 +178,18 @@ class Delta:
             kept = _kept(f"{'rows' if copied else 'row ids'} of {name} of {touched}")
             ids = f"SELECT source.rowid AS id FROM {found}"
             by_id = f"SELECT * FROM {BUILD}.{name} WHERE rowid IN"
-            self._run(f"CREATE TABLE IF NOT EXISTS {kept} AS {f'{by_id} ({ids})' if copied else ids}")
+            self._keep(kept, f"{by_id} ({ids})" if copied else ids)
             rows = f"SELECT * FROM {kept}" if copied else f"{by_id} (SELECT id FROM {kept})"
-        self._run(f"CREATE OR REPLACE VIEW delta.{name} AS {rows}")
+        self._show(name, rows)
+
+    def _keep(self, table: str, query: str) -> None:
+        """Keeps a query's rows in a table of the delta, once."""
+        if table not in self._made:
+            self._made.add(table)
+            self._run(f"CREATE TABLE {table} AS {query}")
+
+    def _show(self, name: str, query: str) -> None:
+        """Lets a name in catalog `delta` mean a query's rows."""
+        if self._shown.get(name) != query:
+            self._shown[name] = query
+            self._run(f"CREATE OR REPLACE VIEW delta.{name} AS {query}")

@@ -76,6 +76,10 @@ class Source(Protocol):
         """The batches of the feed that were closed before it is read, columns as in `staging.checkpoints`."""
         ...
 
+    def price_book(self) -> str:
+        """A digest of the price book: another one when any of its rows is."""
+        ...
+
     def prices(self) -> pa.Table:
         """The rows of the price book, columns as in `staging.model_pricing`."""
         ...

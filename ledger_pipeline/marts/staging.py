@@ -239,7 +239,15 @@ def add_checkpoints(connection: duckdb.DuckDBPyConnection, checkpoints: pa.Table
     connection.unregister("incoming")
 
 
-def replace(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
-    """Replaces the rows of a table that takes no events."""
-    connection.execute(f"DELETE FROM staging.{name}")
-    add(connection, name, rows)
+def replace(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> bool:
+    """Replaces the rows of a table that takes no events; answers whether it had others."""
+    connection.register("incoming", rows)
+    differ = connection.execute(
+        f"SELECT EXISTS (FROM incoming EXCEPT ALL FROM staging.{name}) "
+        f"OR EXISTS (FROM staging.{name} EXCEPT ALL FROM incoming)"
+    ).fetchall()[0][0]
+    connection.unregister("incoming")
+    if differ:
+        connection.execute(f"DELETE FROM staging.{name}")
+        add(connection, name, rows)
+    return differ

@@ -1,4 +1,4 @@
-"""The ledger's schemas as the catalogue describes them, to be compared with another: no object ids, no names of a moment."""
+"""The ledger's schemas as the catalogue describes them, to be compared: no object ids, no names of a moment."""
 
 from typing import LiteralString
 
@@ -8,7 +8,8 @@ Dump = dict[str, set[tuple[str, ...]]]
 
 _QUERIES: dict[str, LiteralString] = {
     "relations": """
-        SELECT c.oid::regclass::text, c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.reloptions::text,
+        SELECT c.oid::regclass::text, c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+            c.reloptions::text,
             pg_get_userbyid(c.relowner),
             CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
             pg_get_partkeydef(c.oid), pg_get_expr(c.relpartbound, c.oid),
@@ -42,7 +43,8 @@ _QUERIES: dict[str, LiteralString] = {
         WHERE c.relnamespace::regnamespace::text LIKE 'ledger%' AND NOT t.tgisinternal
     """,
     "policies": """
-        SELECT p.schemaname || '.' || p.tablename, p.policyname, p.permissive, p.roles::text, p.cmd, p.qual, p.with_check
+        SELECT p.schemaname || '.' || p.tablename, p.policyname, p.permissive, p.roles::text, p.cmd, p.qual,
+            p.with_check
         FROM pg_policies p
         WHERE p.schemaname LIKE 'ledger%'
     """,

@@ -125,6 +125,10 @@ class InMemorySource:
     def removed_costs(self) -> pa.Table:
         return self.removed_table
 
+    def price_book(self) -> str:
+        """A digest of the price book."""
+        return repr(self.prices_table.to_pylist())
+
     def prices(self) -> pa.Table:
         return self.prices_table
 

@@ -1,9 +1,12 @@
 """A build continued from the last one holds what a build from nothing holds."""
 
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from random import Random
+from uuid import UUID
 
+import pyarrow as pa
 import pytest
 
 from ledger_pipeline.engines.duckdb.session import building
@@ -11,6 +14,7 @@ from ledger_pipeline.marts import staging
 from ledger_pipeline.marts.build import build_from
 from ledger_pipeline.marts.checks import run_checks
 from ledger_pipeline.marts.definitions import marts
+from ledger_pipeline.marts.publish import connect_readonly
 from ledger_pipeline.marts.refresh import Delta
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.marts.differences import differences
@@ -57,6 +61,25 @@ def test_a_build_without_new_events_changes_nothing(history_rows: list[Row], set
     assert differences(first.path, second.path) == {}
 
 
+def test_a_price_book_that_changed_reaches_a_continued_build(
+    history_rows: list[Row], settings: Settings, now: datetime
+) -> None:
+    price = dict.fromkeys(staging.PRICE_SCHEMA.names) | {
+        "price_id": str(UUID(int=1)), "provider": "p", "model": "m", "service_tier": "standard", "usage_kind": "input",
+        "usd_per_million": Decimal(1), "valid_from": now, "known_from": now, "withdrawn": False, "recorded_at": now,
+    }  # fmt: skip
+    source = InMemorySource(history_rows)
+    listed: list[list[UUID]] = []
+    for prices in ([], [price], [price], [price | {"price_id": str(UUID(int=2))}]):
+        source.prices_table = pa.Table.from_pylist(prices, staging.PRICE_SCHEMA)
+        build_from(source, settings, now)
+        with connect_readonly(settings) as marts_now:
+            listed.append(
+                [row[0] for row in marts_now.execute("SELECT price_id FROM marts.pricing_history").fetchall()]
+            )
+    assert listed == [[], [UUID(int=1)], [UUID(int=1)], [UUID(int=2)]]
+
+
 def test_a_continued_build_judges_by_key_what_it_touched(
     history_rows: list[Row], settings: Settings, now: datetime
 ) -> None:
@@ -75,7 +98,7 @@ def test_a_continued_build_judges_by_key_what_it_touched(
             "WHERE execution_id = ?",
             [again["execution_id"]],
         )
-        delta = Delta(connection, before)
+        delta = Delta(connection, before, replaced=())
         for mart in marts().values():
             delta.refresh(mart)
         by_key, whole = (

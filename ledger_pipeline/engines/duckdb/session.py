@@ -17,6 +17,13 @@ BUILD = "ledger"
 STORAGE_VERSION = "v1.0.0"
 """Format of the written file: every DuckDB since 1.0 reads it; without it 2.0 writes one that no 1.x opens."""
 
+ROW_GROUP_ROWS, ADDED_ROW_GROUP_ROWS = 30_720, 10_240
+"""Rows that DuckDB writes as one part of a table: those of a new file, and those that join it later.
+
+Fewer than DuckDB's own 122,880 let two threads write more evenly. Later parts are a third, so that none of the first is
+put together with them: DuckDB rewrites up to three of this size to make fewer of them.
+"""
+
 _Config = dict[str, str | bool | int | float | list[str]]
 _NO_EXTENSIONS: _Config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 _SANDBOX: _Config = _NO_EXTENSIONS | {"enable_external_access": "false", "python_enable_replacements": "false"}
@@ -32,7 +39,9 @@ def building(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
         # Rows have no promised order, and without one a load needs less memory.
         connection.execute("SET GLOBAL preserve_insertion_order = false")
         # The file is private until it is published, so a crash throws it away: a log to recover it is wasted writing.
-        options = "RECOVERY_MODE no_wal_writes"
+        options = (
+            f"RECOVERY_MODE no_wal_writes, ROW_GROUP_SIZE {ADDED_ROW_GROUP_ROWS if path.exists() else ROW_GROUP_ROWS}"
+        )
         if not path.exists():
             options += f", STORAGE_VERSION {literal(STORAGE_VERSION)}"
         connection.execute(f"ATTACH {literal(str(path))} AS {BUILD} ({options})")

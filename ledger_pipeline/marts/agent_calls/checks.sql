@@ -1,4 +1,4 @@
--- Every dispatch of a workflow execution opened one call.
+-- by key: Every dispatch of a workflow execution opened one call.
 SELECT dispatched.execution_id, dispatched.call_id
 FROM staging.events AS dispatched
 LEFT JOIN marts.agent_calls AS call

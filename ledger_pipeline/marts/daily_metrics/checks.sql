@@ -1,3 +1,15 @@
+-- by key: A rate lies between 0 and 1, and so does every one that is made by adding up.
+SELECT metric_type, aggregation_period, period_start, user_id, numerator, denominator
+FROM marts.daily_metrics
+WHERE
+    metric_type IN ('error_rate', 'tool_success_rate', 'workflow_success_rate')
+    AND (numerator < 0 OR numerator > denominator);
+
+-- by key: A period lies in its day.
+SELECT aggregation_period, period_start, day
+FROM marts.daily_metrics
+WHERE CAST(timezone('UTC', period_start) AS DATE) <> day;
+
 -- Tokens, model calls and costs of all days, and of all hours, are those of all model calls.
 SELECT part.*, whole.*
 FROM (

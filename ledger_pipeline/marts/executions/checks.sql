@@ -1,4 +1,4 @@
--- Every workflow execution that was created has its row.
+-- by key: Every workflow execution that was created has its row.
 SELECT created.execution_id
 FROM staging.events AS created
 LEFT JOIN marts.executions AS execution ON created.execution_id = execution.execution_id
@@ -17,7 +17,7 @@ CROSS JOIN (
 ) AS usage
 WHERE execution.total_cost <> usage.total_cost OR execution.spent_tokens <> usage.spent_tokens;
 
--- An execution that ended has its time of ending, one that did not has none.
+-- by key: An execution that ended has its time of ending, one that did not has none.
 SELECT execution_id, status, ended_at
 FROM marts.executions
 WHERE (status IN ('completed', 'failed', 'cancelled', 'aborted', 'timeout')) <> (ended_at IS NOT NULL);

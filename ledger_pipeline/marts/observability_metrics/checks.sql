@@ -1,9 +1,4 @@
--- A rate lies between 0 and 1.
-SELECT metric_type, aggregation_period, period_start, user_id, value
-FROM marts.observability_metrics
-WHERE unit = 'ratio' AND (value < 0 OR value > 1 OR numerator > denominator);
-
--- Days, weeks and months hold the same sums.
+-- by key: Days, weeks and months hold the same sums.
 SELECT metric_type, dimension, count(DISTINCT numerator) AS sums, count(DISTINCT denominator) AS counts
 FROM (
     SELECT

@@ -106,8 +106,9 @@ usage_measures AS (
 ),
 
 facts AS (
+    -- marts.audit_log has a row for each of these.
     SELECT week, event_type, 'events' AS measure, CAST(count(*) AS DECIMAL(38, 12)) AS value
-    FROM marts.audit_log
+    FROM staging.events
     GROUP BY week, event_type
     UNION ALL
     SELECT week, 'TokensUpdated' AS event_type, measure, coalesce(value, CAST(0 AS DECIMAL(38, 12))) AS value

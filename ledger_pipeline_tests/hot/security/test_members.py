@@ -61,7 +61,8 @@ def test_a_member_may_do_nothing_but_read_these_views(world: World) -> None:
     member = world.as_["member"]
     assert readable(member, "ledger") == set()
     callable_ = member.execute(
-        "SELECT proname FROM pg_proc WHERE pronamespace = 'ledger'::regnamespace AND has_function_privilege(oid, 'EXECUTE')"
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'ledger'::regnamespace"
+        " AND has_function_privilege(oid, 'EXECUTE')"
     ).fetchall()
     assert callable_ == []
     for statement in ("SELECT FROM ledger.drives", "SELECT ledger.acting_user()", "SELECT 'read'::ledger.drive_access"):

@@ -1,4 +1,4 @@
-"""What SQL of one's own can learn of another drive by its conditions: a member's nothing, a program's as docs/security.md says.
+"""What conditions of one's own SQL can learn of another drive: a member's nothing, a program's what is documented.
 
 PostgreSQL judges conditions with operators that it takes for safe before a policy; counts of rows then tell of them.
 """
@@ -151,9 +151,7 @@ def test_a_text_of_another_drive_is_read_letter_by_letter(probed: Probed) -> Non
 
 
 @pytest.mark.parametrize(("place", "condition"), KEPT)
-def test_money_statuses_and_json_of_another_drive_are_not_told(
-    probed: Probed, place: str, condition: str
-) -> None:
+def test_money_statuses_and_json_of_another_drive_are_not_told(probed: Probed, place: str, condition: str) -> None:
     assert not tells(probed, "reader", place, condition, KEPT[place, condition])
 
 
@@ -173,9 +171,13 @@ def test_a_members_plan_is_the_same_whatever_it_asks(probed: Probed) -> None:
     """No estimate comes from statistics of the table."""
     plans = {
         json.dumps(
-            probed.as_["member"].execute(
-                sql.SQL("EXPLAIN (FORMAT JSON) SELECT * FROM workflow_steps WHERE tool_name = {}").format(sql.Literal(mark))
-            ).fetchall()
+            probed.as_["member"]
+            .execute(
+                sql.SQL("EXPLAIN (FORMAT JSON) SELECT * FROM workflow_steps WHERE tool_name = {}").format(
+                    sql.Literal(mark)
+                )
+            )
+            .fetchall()
         ).replace(mark, "…")
         for mark in ("alpha-x", "omega-y", "omega-z")
     }
