@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+MEMBERS_OWNER = "ledger_member_owner"
 SQL_FOLDER = Path(__file__).parent / "migrations" / "sql"
 _MADE = re.compile(r"^CREATE (?:OR REPLACE )?(FUNCTION|AGGREGATE|TYPE) (\w+)", re.MULTILINE)
 _FUNCTION = re.compile(
@@ -24,6 +25,19 @@ def as_owner(connection: Connection, statements: Iterable[str]) -> None:
         connection.connection.cursor().execute(text.encode())
     connection.exec_driver_sql("RESET ROLE")
     connection.exec_driver_sql("SET LOCAL search_path = public")
+
+
+def make_member_views(connection: Connection) -> None:
+    """Makes schema `ledger_member` for the tables and views as they are now."""
+    connection.exec_driver_sql(f"CREATE SCHEMA ledger_member AUTHORIZATION {MEMBERS_OWNER}")
+    connection.exec_driver_sql(f"SET LOCAL ROLE {MEMBERS_OWNER}")
+    connection.connection.cursor().execute((SQL_FOLDER / "0007_10_members.sql").read_bytes())
+    connection.exec_driver_sql("RESET ROLE")
+
+
+def drop_member_views(connection: Connection) -> None:
+    """Drops schema `ledger_member`: a migration that changes tables does so first, and makes it anew at its end."""
+    connection.exec_driver_sql("DROP SCHEMA ledger_member CASCADE")
 
 
 def replaced(old: Path, *new: Path) -> str:

@@ -4,10 +4,11 @@
 
 import shutil
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -78,12 +79,11 @@ def build_from(
         last = None if full else publish.current_or_none(settings)
         noted = _continued(last, source) if last else None
         after = noted.end if noted else None
-        copied: Future[Path] | None = None
+        copied: list[Future[Any]] = []
         if last and noted:
             say("continuing the current build")
             # While the ledger is read; the copy reaches the disk while marts are derived, instead of at the end.
-            copied = beside.submit(shutil.copyfile, last, work)
-            beside.submit(sync, work)
+            copied = [beside.submit(shutil.copyfile, last, work), beside.submit(sync, work)]
         identity = source.identity()
         checkpoints = source.checkpoints()
         feed = source.read(after)
@@ -91,8 +91,8 @@ def build_from(
         told = {"removed_costs": source.removed_costs(), "budgets": source.budgets()}
         if noted is None or noted.price_book != price_book:
             told["model_pricing"] = source.prices()
-        if copied:
-            copied.result()
+        for done in copied[:1]:
+            done.result()
         with building(work) as connection:
             if after is None:
                 say("building from all events")
@@ -110,19 +110,21 @@ def build_from(
                 else:
                     refresh.refresh_whole(connection, mart)
             say("checking the marts")
-            rows = beside.submit(_rows, connection)
-            results = list(run_checks(connection, delta))
+            with ThreadPoolExecutor(1, "count") as counting:
+                counted = counting.submit(_rows, connection)
+                results = list(run_checks(connection, delta))
             require(results)
             # Makes room for the build, which is sound, while it is written: a large file takes long to remove.
             removed = beside.submit(publish.remove_old, settings.marts_dir, settings.marts_keep_builds - 1)
             if delta:
                 delta.close()
-            told_rows = rows.result()
             _note(connection, (fingerprint(), now, after is None, *identity, *feed.end, price_book))
-        removed.result()
+        wait([removed])
+        for done in copied:
+            done.result()  # a flush that failed is told of once: to who asked for it
         path = publish.swap_in(work, now, settings.marts_keep_builds)
         say(f"published {path.name}")
-    return Build(path, told_rows, after is None, added, feed.end, tuple(results))
+    return Build(path, counted.result(), after is None, added, feed.end, tuple(results))
 
 
 def _silent(message: str) -> None:

@@ -131,9 +131,11 @@ def swap_in(work: Path, now: datetime, keep: int) -> Path:
 
 
 def remove_old(marts_dir: Path, keep: int) -> None:
-    """Removes all builds but the current one and the newest others, `keep` in all."""
-    link = (marts_dir / CURRENT).resolve()
+    """Removes all builds but the current one and the newest others, `keep` in all; none where none is current."""
+    current_name = (marts_dir / CURRENT).resolve().name
     # By time of writing, not by name: `now` may be any instant that a caller asks for.
     builds = sorted(marts_dir.glob(_BUILD), key=lambda build: build.stat().st_mtime_ns, reverse=True)
-    for old in [build for build in builds if build != link][max(keep - 1, 0) :]:
-        old.unlink()
+    others = [build for build in builds if build.name != current_name]
+    if len(others) < len(builds):
+        for old in others[max(keep - 1, 0) :]:
+            old.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Readers see one whole build at any time, and a build that breaks a rule is never seen."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from ledger_pipeline.engines.duckdb.session import reading
 from ledger_pipeline.errors import InvalidInput, ReconciliationFailed
+from ledger_pipeline.marts import build
 from ledger_pipeline.marts.build import build_from
 from ledger_pipeline.marts.definitions import marts
 from ledger_pipeline.marts.publish import connect_readonly, current
@@ -39,8 +41,8 @@ def test_events_that_never_reached_the_facts_stop_the_build(
 
 
 def test_an_empty_ledger_has_every_mart_empty_and_typed(settings: Settings, now: datetime) -> None:
-    build = build_from(InMemorySource(), settings, now)
-    assert build.rows == dict.fromkeys(marts(), 0)
+    empty = build_from(InMemorySource(), settings, now)
+    assert empty.rows == dict.fromkeys(marts(), 0)
     with connect_readonly(settings) as connection:
         for mart in marts().values():
             described = connection.execute(f"DESCRIBE {mart.table}").fetchall()
@@ -69,6 +71,61 @@ def test_the_last_builds_are_kept(settings: Settings, now: datetime) -> None:
     kept = {path.name for path in settings.marts_dir.iterdir()}
     assert kept == {"current.duckdb", *(path.name for path in builds[-settings.marts_keep_builds :])}
     assert current(settings) == builds[-1]
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_as_many_are_kept_in_a_home_behind_a_symbolic_link(tmp_path: Path, now: datetime, keep: int) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    settings = Settings(home=tmp_path / "link", marts_keep_builds=keep)
+    for nth in range(4):
+        built = build_from(InMemorySource(), settings, now)
+        assert current(settings) == built.path.resolve()
+        assert built.whole == (nth == 0)
+        assert len(list(settings.marts_dir.glob("ledger-*"))) == min(keep, nth + 1)
+
+
+def test_builds_stay_while_none_is_current(settings: Settings, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Someone may want to link one of them back."""
+    made = [build_from(InMemorySource(), settings, now).path for _ in range(3)]
+    (settings.marts_dir / "current.duckdb").unlink()
+
+    def disk_full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(build, "_note", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        build_from(InMemorySource(), settings, now)
+    assert {*settings.marts_dir.iterdir()} == {*made}
+
+
+def test_a_copy_that_does_not_reach_the_disk_is_not_published(
+    settings: Settings, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of a failed flush once, so a second one proves nothing."""
+    first = build_from(InMemorySource(), settings, now)
+
+    def failing(path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(build, "sync", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        build_from(InMemorySource(), settings, now)
+    assert current(settings) == first.path
+
+
+def test_a_broken_rule_is_what_is_told_while_rows_are_still_counted(
+    history_rows: list[Row], settings: Settings, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+        with connection.cursor() as other:
+            time.sleep(1)
+            return {"audit_log": other.execute("SELECT count(*) FROM range(1000000)").fetchall()[0][0]}
+
+    monkeypatch.setattr(build, "_rows", slowly)
+    source = InMemorySource(history_rows, lost_in_counting=1)
+    with pytest.raises(ReconciliationFailed):
+        build_from(source, settings, now)
 
 
 def test_another_ledger_or_a_damaged_build_is_built_from_all_events(

@@ -6,6 +6,7 @@
 DO $$
 DECLARE
     place name;
+    column_name name;
     described text;
     statement text;
 BEGIN
@@ -29,6 +30,13 @@ BEGIN
             'GRANT SELECT ON ledger_member.%1$I TO ledger_member'
         ] LOOP
             EXECUTE format(statement, place, described);
+        END LOOP;
+        FOR column_name, described IN
+            SELECT a.attname, col_description(a.attrelid, a.attnum) FROM pg_attribute a
+            WHERE a.attrelid = format('ledger.%I', place)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+                AND col_description(a.attrelid, a.attnum) IS NOT NULL
+        LOOP
+            EXECUTE format('COMMENT ON COLUMN ledger_member.%I.%I IS %L', place, column_name, described);
         END LOOP;
     END LOOP;
 END $$;

@@ -2,32 +2,30 @@
 
 from alembic import op
 
-from ledger_pipeline.hot.migration_steps import SQL_FOLDER
+from ledger_pipeline.hot.migration_steps import MEMBERS_OWNER, drop_member_views, make_member_views
 
 revision = "0007"
 down_revision = "0006"
 
-_OWNER = "ledger_member_owner"
-
 
 def upgrade() -> None:
     connection = op.get_bind()
-    for role in ("ledger_member", _OWNER):
+    for role in ("ledger_member", MEMBERS_OWNER):
         # Roles belong to the server, not to the database: another ledger there may have made them.
         connection.exec_driver_sql(
             f"DO $$ BEGIN CREATE ROLE {role} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
         )
-    connection.exec_driver_sql(f"GRANT {_OWNER} TO CURRENT_USER")
-    connection.exec_driver_sql(
-        "DO $$ BEGIN"
-        f"  IF NOT pg_has_role('{_OWNER}', 'ledger_reader', 'MEMBER') THEN GRANT ledger_reader TO {_OWNER}; END IF;"
-        " EXCEPTION WHEN unique_violation THEN NULL; END $$"
-    )
-    connection.exec_driver_sql(f"CREATE SCHEMA ledger_member AUTHORIZATION {_OWNER}")
-    connection.exec_driver_sql(f"SET LOCAL ROLE {_OWNER}")
-    connection.connection.cursor().execute((SQL_FOLDER / "0007_10_members.sql").read_bytes())
-    connection.exec_driver_sql("RESET ROLE")
+    for role, member, name in (
+        ("ledger_reader", MEMBERS_OWNER, f"'{MEMBERS_OWNER}'"),
+        (MEMBERS_OWNER, "CURRENT_USER", "CURRENT_USER"),
+    ):
+        # Or given: whoever is no superuser may then have no right to give it again.
+        connection.exec_driver_sql(
+            f"DO $$ BEGIN IF NOT pg_has_role({name}, '{role}', 'MEMBER') THEN GRANT {role} TO {member}; END IF;"
+            " EXCEPTION WHEN unique_violation THEN NULL; END $$"
+        )
+    make_member_views(connection)
 
 
 def downgrade() -> None:
-    op.get_bind().exec_driver_sql("DROP SCHEMA ledger_member CASCADE")
+    drop_member_views(op.get_bind())
