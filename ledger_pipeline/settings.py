@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         description="Ed25519 key (PEM) that signs checkpoint notes; unset: `keys/notes.pem` under the home, made on "
         "first use.",
     )
+    api_tokens_file: Path | None = Field(
+        default=None,
+        description="File of the HTTP API's tokens, of which it keeps hashes; unset: `keys/api-tokens.json` under the "
+        "home.",
+    )
     archive_start: date = Field(
         default=date(2020, 1, 6),
         description="Start of Dagster's weekly archive partitions; older weeks roll too.",
@@ -113,7 +118,7 @@ class Settings(BaseSettings):
         "unset: failures are in the log only.",
     )
 
-    @field_validator("home", "notes_dir", "signing_key_file")
+    @field_validator("home", "notes_dir", "signing_key_file", "api_tokens_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -150,6 +155,11 @@ class Settings(BaseSettings):
     def signing_key(self) -> Path:
         """File of the key that signs checkpoint notes."""
         return self.signing_key_file or self.home / "keys" / "notes.pem"
+
+    @property
+    def api_tokens(self) -> Path:
+        """File of the HTTP API's tokens."""
+        return self.api_tokens_file or self.home / "keys" / "api-tokens.json"
 
     @property
     def verification_dir(self) -> Path:

@@ -3,6 +3,7 @@
 import click
 
 from ledger_pipeline.cli.commands.adopt import adopt
+from ledger_pipeline.cli.commands.api import api
 from ledger_pipeline.cli.commands.budgets import budgets
 from ledger_pipeline.cli.commands.checkpoint import checkpoint
 from ledger_pipeline.cli.commands.daily import daily
@@ -65,6 +66,7 @@ COMMANDS: tuple[click.Command, ...] = (
     members,
     report,
     notebook,
+    api,
     sql,
     psql,
 )

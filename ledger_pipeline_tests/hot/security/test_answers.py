@@ -3,8 +3,8 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -15,17 +15,15 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
-from ledger_pipeline import Ledger, events
+from ledger_pipeline import Ledger
 from ledger_pipeline.errors import LedgerError, PermissionDenied
-from ledger_pipeline.hot.append import append_many
-from ledger_pipeline.hot.database import Connection, connect
+from ledger_pipeline.hot.database import connect
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.hot.security.logins import logins_of
-from ledger_pipeline_tests.hot.security.two_drives import NOW, DriveStory, beginning, tell, work
+from ledger_pipeline_tests.hot.security.two_drives import DriveStory, past, tell
 
 pytestmark = [pytest.mark.mission("C3"), pytest.mark.mission("D5"), pytest.mark.mission("E6"), pytest.mark.slow]
 
-PAST = NOW - timedelta(weeks=5)
 BOUND = ["reader", "application"]
 """Logins that read for one user of drive X: by a login of his own, and by the application's setting."""
 
@@ -45,22 +43,6 @@ class Told:
     def service(self) -> Ledger:
         """The ledger as whoever reads every drive has it."""
         return self.ledgers["service"]
-
-
-def past(connection: Connection, story: DriveStory) -> list[UUID]:
-    """Two ended executions of the drive of five weeks ago; answers their ids and that of the one that runs now."""
-    made: list[UUID] = []
-    for hours in (1, 2):
-        own = replace(
-            story, execution=uuid.uuid4(), step=uuid.uuid4(), call=uuid.uuid4(), approval=uuid.uuid4(),
-            artifact=uuid.uuid4(),
-        )  # fmt: skip
-        failed = events.WorkflowFailed(occurred_at=NOW, error_code="E1", error_message=f"failed in {story.mark}")
-        told = [*beginning(own), *work(own), failed]
-        given = {"execution_id": own.execution, "occurred_at": PAST - timedelta(hours=hours)}
-        append_many(connection, [event.to_row() | given for event in told], history=True)
-        made.append(own.execution)
-    return [*made, story.execution]
 
 
 @pytest.fixture(scope="module", params=["hot", "rolled", "pruned"])

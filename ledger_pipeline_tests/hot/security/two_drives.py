@@ -1,7 +1,7 @@
 """A ledger with two drives, X and Y, each with something in every table; and who belongs to which."""
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from ledger_pipeline.hot.members import DriveAccess, set_member
 from ledger_pipeline.hot.people import create_agent, create_customer, create_drive, create_user
 
 NOW = datetime.now(UTC) - timedelta(minutes=1)
+PAST = NOW - timedelta(weeks=5)
 
 
 @dataclass
@@ -71,6 +72,22 @@ def tell_of_the_past(connection: Connection, mark: str, ended_at: datetime, **fi
     )
     take_snapshot(connection, story)
     return story
+
+
+def past(connection: Connection, story: DriveStory) -> list[UUID]:
+    """Two ended executions of the drive of five weeks ago; answers their ids and that of the one that runs now."""
+    made: list[UUID] = []
+    for hours in (1, 2):
+        own = replace(
+            story, execution=uuid.uuid4(), step=uuid.uuid4(), call=uuid.uuid4(), approval=uuid.uuid4(),
+            artifact=uuid.uuid4(),
+        )  # fmt: skip
+        failed = events.WorkflowFailed(occurred_at=NOW, error_code="E1", error_message=f"failed in {story.mark}")
+        told = [*beginning(own), *work(own), failed]
+        given = {"execution_id": own.execution, "occurred_at": PAST - timedelta(hours=hours)}
+        append_many(connection, [event.to_row() | given for event in told], history=True)
+        made.append(own.execution)
+    return [*made, story.execution]
 
 
 def people(connection: Connection, mark: str, logins: dict[str, str]) -> DriveStory:

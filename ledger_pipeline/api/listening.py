@@ -1,0 +1,26 @@
+"""The socket that the API listens on."""
+
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from ipaddress import ip_address
+
+from ledger_pipeline.errors import InvalidInput
+
+
+@contextmanager
+def listening(host: str, port: int) -> Generator[socket.socket]:
+    """A socket on an address, closed at the end; raises InvalidInput for one that can't be used."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address, family=family)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidInput(f"port {port} of {host} can't be used ({reason}): choose another --port or --host") from None
+    with listener:
+        yield listener
+
+
+def is_loopback(listener: socket.socket) -> bool:
+    """Whether only this machine's programs reach it."""
+    return ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
