@@ -1,11 +1,22 @@
-"""The socket that the API listens on."""
+"""The server of the API, and the socket that it listens on."""
 
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from ipaddress import ip_address
 
+import uvicorn
+from starlette.types import ASGIApp
+
 from ledger_pipeline.errors import InvalidInput
+
+
+def server(app: ASGIApp) -> uvicorn.Server:
+    """A server that logs no request by itself (it would write queries down) and speaks HTTP alone."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none", lifespan="off"
+    )
+    return uvicorn.Server(config)
 
 
 @contextmanager

@@ -21,10 +21,8 @@ def serve(host: str, port: int) -> None:
     """Run the API until Ctrl-C."""
     import logging
 
-    import uvicorn
-
     from ledger_pipeline.api.app import make_app
-    from ledger_pipeline.api.listening import is_loopback, listening
+    from ledger_pipeline.api.listening import is_loopback, listening, server
     from ledger_pipeline.api.tokens import TokenFile
     from ledger_pipeline.errors import InvalidInput, SchemaMismatch
     from ledger_pipeline.hot.revision import check
@@ -52,12 +50,9 @@ def serve(host: str, port: int) -> None:
         if not is_loopback(listener):
             say("warning: tokens and answers travel unencrypted: let a proxy with TLS stand before this address")
         app = make_app(ledger, tokens, lambda: datetime.now(UTC))
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none", lifespan="off"
-        )
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"API: http://{shown}:{port}/api (Ctrl-C ends it)")
-        uvicorn.Server(config).run(sockets=[listener])
+        server(app).run(sockets=[listener])
 
 
 @api.group(epilog=example("ledger-pipeline api token list"))
