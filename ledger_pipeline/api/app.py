@@ -67,7 +67,7 @@ class _Served:
         _only_service(caller, "the migration")
         _nothing_given(request)
         url, problem = self._ledger.url, None
-        if request.method != "POST":
+        if request.method == "GET":
             set_up(url, self._clock())
         revision = current_revision(url)
         try:

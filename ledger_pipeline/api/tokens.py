@@ -158,13 +158,14 @@ class TokenFile:
     @contextmanager
     def _changing(self) -> Generator[None]:
         """One process at a time changes the file."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder = os.open(self._path.parent, os.O_RDONLY)
+        for folder in (*reversed(self._path.parent.parents), self._path.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)  # one by one: `parents=True` would leave a new home open to others
+        descriptor = os.open(self._path.parent, os.O_RDONLY)
         try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(folder)
+            os.close(descriptor)
 
 
 def _hash(token: bytes) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,19 @@ def test_a_clean_up_while_another_is_under_way_is_a_conflict(
     assert rolled(served) == []
 
 
+def test_of_two_clean_ups_at_once_the_second_is_told_so_at_once(
+    service: httpx2.Client, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger_pipeline.cold.roll.LOCK_WAIT_SECONDS", 4)
+    asked = {"action": "cleanup", "daysToKeep": 14}
+    with connect(served.ledger.url, autocommit=True) as other, ThreadPoolExecutor(8) as pool:
+        other.execute("SELECT pg_advisory_lock(19524, 2003)")
+        found = sorted(error_of(reply) for reply in pool.map(lambda _: service.post(WORKFLOW, json=asked), range(8)))
+    assert [error[:2] for error in found] == [(409, "held")] * 8
+    assert [error[2].startswith("another clean-up is under way in this API") for error in found] == [True] * 7 + [False]
+    assert service.get("/api/health").status_code == 200
+
+
 def test_a_clean_up_rolls_what_is_older_prunes_what_the_marts_hold_and_loses_nothing(
     service: httpx2.Client, served: Served
 ) -> None:
@@ -166,6 +180,7 @@ def test_the_migration_is_run_and_verified(empty_database_url: str, tmp_path: Pa
         serving(ledger, settings.api_tokens) as api,
     ):
         service = api.holder("service")
+        assert service.head(TABLES).status_code == 200
         before = service.post(TABLES).json()
         assert (before["revision"], before["expected_revision"], before["up_to_date"]) == (None, REVISION, False)
         assert "holds no ledger yet" in before["problem"]

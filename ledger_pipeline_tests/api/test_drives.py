@@ -228,7 +228,7 @@ def test_a_login_that_reads_for_one_user_serves_no_service_token(first: World, l
     assert all("serve it with a login of ledger_service" in reply.text for reply in replies)
 
 
-@pytest.mark.parametrize("login", ["superuser", "service"])
+@pytest.mark.parametrize("login", ["superuser", "service", "archiver"])
 def test_a_service_token_is_told_of_every_drive(first: World, login: str) -> None:
     found = every(first.apis[login].holder("job"), "executions")
     assert {item["execution_id"] for item in found} >= {str(id) for id in (*first.ids_of_x, *first.ids_of_y)}

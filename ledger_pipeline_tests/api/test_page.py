@@ -1,6 +1,7 @@
 """`docs/api.md`: every command runs, and its tables are those of the code."""
 
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the page asks with curl, which is not there")
 def test_every_command_of_the_page_runs(tmp_path: Path, ledger_url: str) -> None:
     commands = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
     settings = Settings(home=tmp_path / "home", database_url=SecretStr(ledger_url))

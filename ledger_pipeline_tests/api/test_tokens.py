@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "keys" / "api-tokens.json"
+    return tmp_path / "home" / "keys" / "api-tokens.json"
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_token_has_256_random_bits_and_the_file_has_its_hash_only(tokens: Toke
 def test_the_file_is_its_owners_alone(tokens: TokenFile, path: Path) -> None:
     tokens.add("job", None, NOW)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (path.parent, path.parent.parent)] == [0o700, 0o700]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
