@@ -17,7 +17,7 @@ BUILD = "ledger"
 STORAGE_VERSION = "v1.0.0"
 """Format of the written file: every DuckDB since 1.0 reads it; without it 2.0 writes one that no 1.x opens."""
 
-ROW_GROUP_ROWS, ADDED_ROW_GROUP_ROWS = 30_720, 10_240
+ROW_GROUP_ROWS, ADDED_ROW_GROUP_ROWS = 61_440, 20_480
 """Rows that DuckDB writes as one part of a table: those of a new file, and those that join it later.
 
 Fewer than DuckDB's own 122,880 let two threads write more evenly. Later parts are a third, so that none of the first is
