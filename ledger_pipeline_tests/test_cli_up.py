@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ledger_pipeline_tests.cli import running
+
 START_SECONDS = 240
 
 
@@ -45,24 +47,9 @@ def port() -> int:
 def up(tmp_path: Path, port: int) -> Iterator["subprocess.Popen[str]"]:
     """A running `up` on an embedded server of its own."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "DAGSTER_"))}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ledger_pipeline", "up", "--port", str(port)],
-        env=environment | {"LEDGER_HOME": str(tmp_path / "home")},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where the tests run in the background of a shell, SIGINT is ignored, and children would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert f"http://127.0.0.1:{port}" in line, process.communicate()
+    environment |= {"LEDGER_HOME": str(tmp_path / "home")}
+    with running(["up", "--port", str(port)], environment, f"http://127.0.0.1:{port}", tmp_path) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def asked(port: int, query: str) -> dict[str, object]:

@@ -9,15 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from ledger_pipeline_tests.documents import blocks, ran_in_shell
 from ledger_pipeline_tests.settings_table import BEGIN, END, settings_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    every = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    return [text for of_block, text in every if of_block == language]
 
 
 @pytest.fixture
@@ -33,21 +29,13 @@ def environment(tmp_path: Path, ledger_url: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_every_command_of_the_readme_runs(environment: dict[str, str], tmp_path: Path) -> None:
-    commands = "\n".join(blocks("sh"))
+    commands = "\n".join(blocks(README, "sh"))
     assert commands.count("ledger-pipeline ") > 15
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = ran_in_shell(commands, tmp_path, environment)
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("program", blocks("python"))
+@pytest.mark.parametrize("program", blocks(README, "python"))
 def test_every_python_example_of_the_readme_runs(program: str, environment: dict[str, str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -73,7 +61,7 @@ def test_every_file_that_a_document_links_to_exists() -> None:
 
 
 def test_the_tree_of_the_readme_names_every_package() -> None:
-    tree = next(block for block in blocks("") if block.startswith("ledger_pipeline/"))
+    tree = next(block for block in blocks(README, "") if block.startswith("ledger_pipeline/"))
     packages = {path.parent.name for path in (ROOT / "ledger_pipeline").glob("*/__init__.py")}
     assert packages <= set(re.findall(r"^  ([a-z]+)/", tree, re.MULTILINE))
 

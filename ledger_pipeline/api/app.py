@@ -103,10 +103,8 @@ class _Served:
             rolled = self._ledger.roll(now, keep_days=days)
             try:
                 pruned, reason = self._ledger.prune(now, days), None
-            except (
-                NotFound,
-                InvalidInput,
-            ) as error:  # the marts, which keep what is pruned, are not there or not current
+            except (NotFound, InvalidInput) as error:
+                # The marts, which keep what is pruned, are not there or not current.
                 pruned, reason = None, str(error)
         finally:
             self._cleaning.release()

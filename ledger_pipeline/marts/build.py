@@ -4,16 +4,15 @@
 
 import shutil
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from ledger_pipeline.durable import sync
-from ledger_pipeline.engines.duckdb.session import BUILD, building
+from ledger_pipeline.engines.duckdb.session import another_session, building
 from ledger_pipeline.engines.duckdb.tables import count, create_table
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.marts import coverage, publish, refresh, staging
@@ -79,11 +78,11 @@ def build_from(
         last = None if full else publish.current_or_none(settings)
         noted = _continued(last, source) if last else None
         after = noted.end if noted else None
-        copied: list[Future[Any]] = []
+        copied = flushed = None
         if last and noted:
             say("continuing the current build")
             # While the ledger is read; the copy reaches the disk while marts are derived, instead of at the end.
-            copied = [beside.submit(shutil.copyfile, last, work), beside.submit(sync, work)]
+            copied, flushed = beside.submit(shutil.copyfile, last, work), beside.submit(sync, work)
         identity = source.identity()
         checkpoints = source.checkpoints()
         feed = source.read(after)
@@ -91,8 +90,8 @@ def build_from(
         told = {"removed_costs": source.removed_costs(), "budgets": source.budgets()}
         if noted is None or noted.price_book != price_book:
             told["model_pricing"] = source.prices()
-        for done in copied[:1]:
-            done.result()
+        if copied:
+            copied.result()
         with building(work) as connection:
             if after is None:
                 say("building from all events")
@@ -120,8 +119,8 @@ def build_from(
                 delta.close()
             _note(connection, (fingerprint(), now, after is None, *identity, *feed.end, price_book))
         wait([removed])
-        for done in copied:
-            done.result()  # a flush that failed is told of once: to who asked for it
+        if flushed:
+            flushed.result()  # a flush that failed is told of once: to who asked for it
         path = publish.swap_in(work, now, settings.marts_keep_builds)
         say(f"published {path.name}")
     return Build(path, counted.result(), after is None, added, feed.end, tuple(results))
@@ -139,8 +138,7 @@ def _create(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _rows(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Rows of each mart, counted on a session of its own."""
-    with connection.cursor() as other:
-        other.execute(f"USE {BUILD}")
+    with another_session(connection) as other:
         return {name: count(other, mart.rows_of) for name, mart in marts().items()}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from ledger_pipeline.engines.duckdb.session import BUILD
+from ledger_pipeline.engines.duckdb.session import another_session
 from ledger_pipeline.engines.duckdb.tables import dict_rows, quoted
 from ledger_pipeline.errors import ReconciliationFailed
 from ledger_pipeline.marts.definitions import Check, Mart, marts
@@ -55,8 +55,8 @@ def run_checks(connection: duckdb.DuckDBPyConnection, delta: Delta | None = None
         for mart in marts().values():
             yield from (_judge(connection, mart, check) for check in checks_of(mart))
         return
-    with ThreadPoolExecutor(1, "whole") as beside, connection.cursor() as other:
-        other.execute(f"USE {BUILD}")
+    # The session is closed once the thread has ended, also where a rule fails.
+    with another_session(connection) as other, ThreadPoolExecutor(1, "whole") as beside:
         whole = {
             mart.name: [beside.submit(_judge, other, mart, check) for check in checks_of(mart) if not check.by_key]
             for mart in marts().values()

@@ -24,6 +24,13 @@ def plain(answer: Any) -> Any:
     return json.loads(json.dumps(plain_answer(answer), default=float))
 
 
+def error_of(reply: httpx2.Response) -> tuple[int, str, str]:
+    """The status of a refusal, its code and its message, which are all that it says."""
+    error = reply.json()["error"]
+    assert set(error) == {"code", "message"}
+    return reply.status_code, error["code"], error["message"]
+
+
 @dataclass
 class Served:
     """A running API."""

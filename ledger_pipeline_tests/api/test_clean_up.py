@@ -16,7 +16,7 @@ from ledger_pipeline import Ledger
 from ledger_pipeline.hot.database import connect
 from ledger_pipeline.hot.revision import REVISION
 from ledger_pipeline.settings import Settings
-from ledger_pipeline_tests.api.serving import Served, serving
+from ledger_pipeline_tests.api.serving import Served, error_of, serving
 from ledger_pipeline_tests.hot.security.logins import logins_of
 
 pytestmark = pytest.mark.mission("C4")
@@ -33,17 +33,6 @@ def served(module_ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
         ledger.simulate(20, 40, 7, NOW)
         with serving(ledger, settings.api_tokens, lambda: NOW) as api:
             yield api
-
-
-@pytest.fixture(scope="module")
-def service(served: Served) -> httpx2.Client:
-    """Asks with a token of the service."""
-    return served.holder("service")
-
-
-def error_of(reply: httpx2.Response) -> tuple[int, str, str]:
-    error = reply.json()["error"]
-    return reply.status_code, error["code"], error["message"]
 
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from ledger_pipeline import Ledger
 from ledger_pipeline.settings import Settings
-from ledger_pipeline_tests.cli import CommandLine
+from ledger_pipeline_tests.cli import CommandLine, running
 from ledger_pipeline_tests.test_cli_up import free_port
 
 pytestmark = pytest.mark.mission("C4")
@@ -119,27 +119,13 @@ def token(environment: dict[str, str]) -> str:
 
 @pytest.fixture
 def process(
-    request: pytest.FixtureRequest, environment: dict[str, str], token: str, port: int
+    request: pytest.FixtureRequest, environment: dict[str, str], token: str, port: int, tmp_path: Path
 ) -> Iterator["subprocess.Popen[str]"]:
     """A running `api serve`; a test's parameter gives more arguments."""
     assert token
-    running = subprocess.Popen(
-        [sys.executable, "-m", "ledger_pipeline", "api", "serve", "--port", str(port), *getattr(request, "param", [])],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where the tests run in the background of a shell, SIGINT is ignored, and children would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        assert running.stdout is not None
-        line = running.stdout.readline()
-        assert f":{port}/api" in line, running.communicate()
-        yield running
-    finally:
-        running.kill()
-        running.communicate()
+    arguments = ["api", "serve", "--port", str(port), *getattr(request, "param", [])]
+    with running(arguments, environment, f":{port}/api", tmp_path) as started:
+        yield started
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from ledger_pipeline.hot.database import connect
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.api.serving import Served, plain, serving
 from ledger_pipeline_tests.hot.security.logins import logins_of
-from ledger_pipeline_tests.hot.security.two_drives import DriveStory, past, tell
+from ledger_pipeline_tests.hot.security.two_drives import DriveStory, grow_old, past, tell
 
 pytestmark = [
     pytest.mark.mission("C4"),
@@ -90,12 +90,7 @@ def first(server_url: str, module_ledger_url: str, tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="module", params=["hot", "rolled", "pruned"])
 def world(request: pytest.FixtureRequest, first: World) -> World:
     """The same while everything is hot, once the past was rolled, and once it was pruned."""
-    now = datetime.now(UTC)
-    if request.param == "rolled":
-        assert first.service.roll(now)
-    if request.param == "pruned":
-        first.service.build_marts(now)
-        assert first.service.prune(now, 0).executions == 4
+    grow_old(first.service, request.param)
     return first
 
 

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from ledger_pipeline.api.replies import STATUS
 from ledger_pipeline.errors import LedgerError
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.api.serving import serving
+from ledger_pipeline_tests.documents import blocks, ran_in_shell
 
 pytestmark = pytest.mark.mission("C4")
 
@@ -25,7 +25,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page asks with curl, which is not there")
 def test_every_command_of_the_page_runs(tmp_path: Path, ledger_url: str) -> None:
-    commands = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
+    commands = "".join(blocks(PAGE, "sh"))
     settings = Settings(home=tmp_path / "home", database_url=SecretStr(ledger_url))
     with Ledger.open(settings) as ledger, serving(ledger, settings.api_tokens) as api:
         ledger.seed(datetime.now(UTC))
@@ -35,15 +35,7 @@ def test_every_command_of_the_page_runs(tmp_path: Path, ledger_url: str) -> None
             "LEDGER_DATABASE_URL": ledger_url,
             "no_proxy": "127.0.0.1",
         }
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands.replace("http://127.0.0.1:8000", api.url)],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
+        done = ran_in_shell(commands.replace("http://127.0.0.1:8000", api.url), tmp_path, environment)
     assert '"error": {' not in done.stdout
     assert commands.count("curl ") == done.stdout.count("}{") + done.stdout.count("}name ") + 1
 

@@ -17,7 +17,7 @@ from ledger_pipeline.api.listening import is_loopback, listening
 from ledger_pipeline.api.replies import STATUS
 from ledger_pipeline.hot.database import connect
 from ledger_pipeline.settings import Settings
-from ledger_pipeline_tests.api.serving import Served, plain, serving
+from ledger_pipeline_tests.api.serving import Served, error_of, plain, serving
 
 pytestmark = pytest.mark.mission("C4")
 
@@ -38,18 +38,6 @@ def served(module_ledger_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
         ledger.build_marts(NOW)
         with serving(ledger, settings.api_tokens) as api:
             yield api
-
-
-@pytest.fixture(scope="module")
-def service(served: Served) -> httpx2.Client:
-    """Asks with a token of the service."""
-    return served.holder("service")
-
-
-def refused(reply: httpx2.Response) -> tuple[int, str, str]:
-    error = reply.json()["error"]
-    assert set(error) == {"code", "message"}
-    return reply.status_code, error["code"], error["message"]
 
 
 # Answers ----------------------------------------------------------------------------------------------------------
@@ -181,7 +169,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_wrong_is_refused_by_its_name(service: httpx2.Client, what: str) -> None:
     query, code, message = WRONG[what]
-    found = refused(service.get(f"{WORKFLOW}?{query}"))
+    found = error_of(service.get(f"{WORKFLOW}?{query}"))
     assert found[:2] == (400, f"invalid_{code}")
     assert found[2].startswith(message)
 
@@ -189,29 +177,29 @@ def test_what_is_wrong_is_refused_by_its_name(service: httpx2.Client, what: str)
 def test_a_cursor_of_another_answer_is_refused(service: httpx2.Client) -> None:
     cursor = service.get(WORKFLOW, params={"type": "audit", "pageSize": 1}).json()["next_cursor"]
     reply = service.get(WORKFLOW, params={"type": "executions", "cursor": cursor})
-    assert refused(reply)[:2] == (400, "invalid_cursor")
+    assert error_of(reply)[:2] == (400, "invalid_cursor")
 
 
 def test_an_unknown_execution_is_not_found(service: httpx2.Client) -> None:
     reply = service.get(WORKFLOW, params={"type": "execution", "executionId": ANY})
-    assert refused(reply) == (404, "not_found", f"workflow execution {ANY} does not exist")
+    assert error_of(reply) == (404, "not_found", f"workflow execution {ANY} does not exist")
 
 
 @pytest.mark.parametrize("path", ["/", "/api", "/api/workflow/", "/api/Workflow", "/api/workflow/x", "/%2e%2e"])
 def test_an_unknown_path_is_not_found(service: httpx2.Client, path: str) -> None:
-    assert refused(service.get(path))[:2] == (404, "not_found")
+    assert error_of(service.get(path))[:2] == (404, "not_found")
 
 
 @pytest.mark.parametrize("path", [WORKFLOW, "/api/setup/workflow-tables", "/api/health"])
 def test_another_method_is_refused_with_those_there_are(service: httpx2.Client, path: str) -> None:
     reply = service.delete(path)
-    assert refused(reply)[:2] == (405, "method_not_allowed")
+    assert error_of(reply)[:2] == (405, "method_not_allowed")
     assert "GET" in reply.headers["allow"]
 
 
 def test_health_takes_nothing_and_tells_nothing_but_that_the_ledger_answers(service: httpx2.Client) -> None:
     assert service.get("/api/health").json() == {"status": "ok"}
-    assert refused(service.get("/api/health?verbose=1"))[:2] == (400, "invalid_filter")
+    assert error_of(service.get("/api/health?verbose=1"))[:2] == (400, "invalid_filter")
 
 
 def test_what_nobody_expected_is_told_without_internals(
@@ -222,7 +210,7 @@ def test_what_nobody_expected_is_told_without_internals(
 
     monkeypatch.setattr("ledger_pipeline.queries.answers.Queries.errors", broken)
     reply = service.get(WORKFLOW, params={"type": "errors"})
-    assert refused(reply)[:2] == (500, "internal_error")
+    assert error_of(reply)[:2] == (500, "internal_error")
     assert "internals" not in reply.text
 
 
@@ -231,11 +219,11 @@ def test_a_ledger_that_cannot_be_reached_is_unavailable_and_users_are_not_told_w
 ) -> None:
     user = served.holder("far", uuid4())
     monkeypatch.setattr(served.ledger, "url", "postgresql://someone:hunter2@127.0.0.1:1/ledger")
-    found = refused(service.get(WORKFLOW, params={"type": "errors"}))
+    found = error_of(service.get(WORKFLOW, params={"type": "errors"}))
     assert found[:2] == (503, "server_unavailable")
     assert "cannot connect" in found[2]
     assert "hunter2" not in found[2]
-    told = refused(user.get(WORKFLOW, params={"type": "errors"}))
+    told = error_of(user.get(WORKFLOW, params={"type": "errors"}))
     assert told[:2] == (503, "server_unavailable")
     assert "127.0.0.1" not in told[2]
 
@@ -272,7 +260,7 @@ def test_every_kind_of_error_has_a_status() -> None:
 )
 def test_without_a_token_nothing_else_is_looked_at(served: Served, headers: Any, method: str, path: str) -> None:
     reply = served.client(None).request(method, path, headers=headers)
-    assert refused(reply)[:2] == (401, "unauthenticated")
+    assert error_of(reply)[:2] == (401, "unauthenticated")
     assert reply.headers["www-authenticate"].startswith("Bearer")
     assert reply.headers["cache-control"] == "no-store"
 

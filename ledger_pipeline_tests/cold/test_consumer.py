@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +24,7 @@ from ledger_pipeline.hot.append import append
 from ledger_pipeline.hot.database import Connection, connect
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.cold.histories import NOW, fill, history
+from ledger_pipeline_tests.documents import blocks
 from ledger_pipeline_tests.replay.noted_ledger import unprotect
 
 PAGE = (Path(__file__).parents[2] / "docs" / "feed.md").read_text(encoding="utf-8")
@@ -241,7 +241,7 @@ def test_the_command_says_who_holds_the_feed_back_and_exits_with_1(
 
 
 def test_the_pages_program_runs(ledger_url: str, tmp_path: Path) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    (program,) = blocks(PAGE, "python")
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,

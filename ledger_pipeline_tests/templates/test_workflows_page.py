@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,18 +10,13 @@ import pytest
 from ledger_pipeline.templates import read_definition
 from ledger_pipeline.templates.definition import Definition
 from ledger_pipeline.templates.steps import STEP_CLASSES
+from ledger_pipeline_tests.documents import blocks, ran_in_shell
 from ledger_pipeline_tests.templates.printed import VM_DEPLOYMENT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "workflows.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    """The page's examples in a language."""
-    every = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    return [text for of_block, text in every if of_block == language]
-
-
-@pytest.mark.parametrize("document", blocks("json"))
+@pytest.mark.parametrize("document", blocks(PAGE, "json"))
 def test_every_definition_of_the_page_is_accepted(document: str) -> None:
     allowed = ["steps"] if '"steps"' not in document else []
     assert [warning.where for warning in read_definition(document).warnings] == allowed
@@ -44,16 +38,9 @@ def test_every_command_and_program_of_the_page_runs(ledger_url: str, tmp_path: P
         "LEDGER_HOME": str(tmp_path / "home"),
         "LEDGER_DATABASE_URL": ledger_url,
     }
-    (tmp_path / "vm_deployment.json").write_text(blocks("json")[0], encoding="utf-8")
-    program = "".join(blocks("python"))
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks("sh")) + '\npython -c "$PROGRAM"'],
-        cwd=tmp_path,
-        env=environment | {"PROGRAM": program},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    (tmp_path / "vm_deployment.json").write_text(blocks(PAGE, "json")[0], encoding="utf-8")
+    program = "".join(blocks(PAGE, "python"))
+    commands = "\n".join(blocks(PAGE, "sh")) + '\npython -c "$PROGRAM"'
+    done = ran_in_shell(commands, tmp_path, environment | {"PROGRAM": program})
     assert done.stdout.endswith("2.0.0 ubuntu-22.04\n"), done.stdout
     assert VM_DEPLOYMENT["name"] in done.stdout

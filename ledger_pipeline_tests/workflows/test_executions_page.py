@@ -11,13 +11,14 @@ import pytest
 from ledger_pipeline import errors
 from ledger_pipeline.templates.conditions import parse_condition
 from ledger_pipeline.workflows.workflows import Workflows
+from ledger_pipeline_tests.documents import blocks
 
 PAGE = (Path(__file__).parents[2] / "docs" / "executions.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.mission("E4")
 def test_the_pages_program_runs(ledger_url: str, tmp_path: Path) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    (program,) = blocks(PAGE, "python")
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,

@@ -39,18 +39,26 @@ def building(path: Path) -> Generator[duckdb.DuckDBPyConnection]:
         # Rows have no promised order, and without one a load needs less memory.
         connection.execute("SET GLOBAL preserve_insertion_order = false")
         # The file is private until it is published, so a crash throws it away: a log to recover it is wasted writing.
-        options = (
-            f"RECOVERY_MODE no_wal_writes, ROW_GROUP_SIZE {ADDED_ROW_GROUP_ROWS if path.exists() else ROW_GROUP_ROWS}"
+        made_for = (
+            f"ROW_GROUP_SIZE {ADDED_ROW_GROUP_ROWS}"
+            if path.exists()
+            else f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}, STORAGE_VERSION {literal(STORAGE_VERSION)}"
         )
-        if not path.exists():
-            options += f", STORAGE_VERSION {literal(STORAGE_VERSION)}"
-        connection.execute(f"ATTACH {literal(str(path))} AS {BUILD} ({options})")
+        connection.execute(f"ATTACH {literal(str(path))} AS {BUILD} (RECOVERY_MODE no_wal_writes, {made_for})")
         connection.execute(f"USE {BUILD}")
         yield connection
         connection.execute("USE memory")
         connection.execute(f"DETACH {BUILD}")
     finally:
         connection.close()
+
+
+@contextmanager
+def another_session(connection: duckdb.DuckDBPyConnection) -> Generator[duckdb.DuckDBPyConnection]:
+    """A session beside the one of `building`, on the same build, for another thread."""
+    with connection.cursor() as other:
+        other.execute(f"USE {BUILD}")
+        yield other
 
 
 def reading(path: Path) -> duckdb.DuckDBPyConnection:

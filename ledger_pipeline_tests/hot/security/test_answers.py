@@ -20,7 +20,7 @@ from ledger_pipeline.errors import LedgerError, PermissionDenied
 from ledger_pipeline.hot.database import connect
 from ledger_pipeline.settings import Settings
 from ledger_pipeline_tests.hot.security.logins import logins_of
-from ledger_pipeline_tests.hot.security.two_drives import DriveStory, past, tell
+from ledger_pipeline_tests.hot.security.two_drives import DriveStory, grow_old, past, tell
 
 pytestmark = [pytest.mark.mission("C3"), pytest.mark.mission("D5"), pytest.mark.mission("E6"), pytest.mark.slow]
 
@@ -48,12 +48,7 @@ class Told:
 @pytest.fixture(scope="module", params=["hot", "rolled", "pruned"])
 def told(request: pytest.FixtureRequest, first: Told) -> Told:
     """The same ledger while everything is hot, once the past was rolled, and once it was pruned."""
-    now = datetime.now(UTC)
-    if request.param == "rolled":
-        assert first.service.roll(now)
-    if request.param == "pruned":
-        first.service.build_marts(now)
-        assert first.service.prune(now, 0).executions == 4
+    grow_old(first.service, request.param)
     return first
 
 

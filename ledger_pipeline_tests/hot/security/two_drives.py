@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from ledger_pipeline import events
+from ledger_pipeline import Ledger, events
 from ledger_pipeline.hot.append import append, append_many
 from ledger_pipeline.hot.database import Connection
 from ledger_pipeline.hot.members import DriveAccess, set_member
@@ -88,6 +88,16 @@ def past(connection: Connection, story: DriveStory) -> list[UUID]:
         append_many(connection, [event.to_row() | given for event in told], history=True)
         made.append(own.execution)
     return [*made, story.execution]
+
+
+def grow_old(ledger: Ledger, how: str) -> None:
+    """Rolls the past of two drives that have one, or prunes it; `hot` leaves it where it is."""
+    now = datetime.now(UTC)
+    if how == "rolled":
+        assert ledger.roll(now)
+    if how == "pruned":
+        ledger.build_marts(now)
+        assert ledger.prune(now, 0).executions == 4
 
 
 def people(connection: Connection, mark: str, logins: dict[str, str]) -> DriveStory:
